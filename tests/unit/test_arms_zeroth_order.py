@@ -9,14 +9,14 @@ import tiny_llama
 import torch
 
 from holdfast.arms import master as master_module
-from holdfast.arms import zeroth_order
-from holdfast.arms.master import Master
+from holdfast.arms.master import Combination, Master
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine, replay
 from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import layer_parameters
+from holdfast.engine.suffix import Suffix
 from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import key, normal
 
@@ -115,11 +115,47 @@ def test_restore_is_exact_after_a_hundred_pairs(dtype: torch.dtype) -> None:
     master = Master(layer_parameters(model, [0, 1]))
     for pair in range(100):
         direction = key(1, PURPOSE, direction=pair)
-        with master.restored_after():
-            master.write(0.1, direction)
-            master.write(-0.1, direction)
-            assert not tiny_llama.same_bits(tiny_llama.state(model), before)
+        master.write(0.1, direction)
+        master.mirror(0.1, direction)
+        assert not tiny_llama.same_bits(tiny_llama.state(model), before)
+        master.restore()
         assert tiny_llama.same_bits(tiny_llama.state(model), before)
+
+
+@TYPES
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_mirrored_point_lies_opposite(
+    dtype: torch.dtype, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kept:
+        monkeypatch.setattr(master_module, "KEEP_ELEMENTS", 0)
+    model = tiny_llama.model(dtype)
+    before = tiny_llama.state(model)
+    chosen = layer_parameters(model, [1])
+    master, direction = Master(chosen), key(1, PURPOSE)
+    master.write(0.3, direction)
+    master.mirror(0.3, direction)
+    square = 0.0
+    for name, parameter in chosen.items():
+        noise = normal(parameter.shape, direction, name)
+        square += float(noise.double().square().sum())
+        expected = (before[name].float() - 0.3 * noise).to(dtype)
+        rounding = 2**-7 if dtype == torch.bfloat16 else 2**-22
+        torch.testing.assert_close(parameter, expected, rtol=rounding, atol=1e-6)
+    assert master.norm(Combination([-2.0], [direction])) == pytest.approx(2 * math.sqrt(square))
+
+
+def test_the_norm_of_a_sum_is_that_of_dense_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master_module, "BLOCK_CPU", 1 << 13)
+    model = tiny_llama.model()
+    keys = [key(1, PURPOSE, direction=j) for j in range(3)]
+    parts = [
+        sum(c * normal(p.shape, k, name) for c, k in zip((1.0, -2.0, 0.5), keys, strict=True))
+        for name, p in model.named_parameters()
+    ]
+    expected = torch.cat([part.flatten() for part in parts]).norm()
+    found = Master(dict(model.named_parameters())).norm(Combination([1.0, -2.0, 0.5], keys))
+    assert found == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_written_weight_is_the_float32_sum_rounded_once() -> None:
@@ -163,6 +199,12 @@ def test_noise_that_is_not_kept_gives_the_same_bits(
     assert tiny_llama.same_bits(tiny_llama.state(kept), tiny_llama.state(drawn))
 
 
+def test_replay_refuses_another_noise_stream(tmp_path: Path) -> None:
+    log = run(tiny_llama.model(), tmp_path)
+    with pytest.raises(HoldfastError, match=r"noise stream 1, .* run the refinement again"):
+        replay(tiny_llama.model(), log | {"noise_stream": 1})
+
+
 def test_replay_refuses_another_parent(tmp_path: Path) -> None:
     log = run(tiny_llama.model(), tmp_path)
     with pytest.raises(HoldfastError, match="another parent"):
@@ -177,14 +219,15 @@ def test_interrupted_refinement_ends_with_the_same_log(
     expected = run(whole, tmp_path / "whole", [0], momentum=0.5)
     calls = 0
 
-    def dying_loss(*arguments: object) -> float:
+    def dying_total(suffix: Suffix) -> float:
         nonlocal calls
         calls += 1
         if calls > 15:  # in the third step: 2 losses a direction, 3 directions a step
             raise KeyboardInterrupt
-        return response_loss(*arguments)
+        return total(suffix)
 
-    monkeypatch.setattr(zeroth_order, "response_loss", dying_loss)
+    total = Suffix.total
+    monkeypatch.setattr(Suffix, "total", dying_total)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_llama.model(dtype), tmp_path / "cut", [0], momentum=0.5)
     calls = -1000
@@ -259,7 +302,7 @@ def test_losses_are_those_of_the_two_perturbed_models(tmp_path: Path) -> None:
         Master(layer_parameters(model := tiny_llama.model(), [1])).write(
             scale, key(7, PURPOSE, step=0, direction=0)
         )
-        assert step[field] == response_loss(model, batches)
+        assert step[field] == pytest.approx(response_loss(model, batches), rel=1e-12)
     slope = (step["loss_plus"] - step["loss_minus"]) / 0.02
     assert step["projected_gradients"] == [pytest.approx(slope)]
 
@@ -288,7 +331,7 @@ def test_a_failed_loss_leaves_the_model_restored(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.norm.weight.fill_(math.nan)
     before = tiny_llama.state(model)
-    with pytest.raises(HoldfastError, match="step 0: the sum of two losses is nan"):
+    with pytest.raises(HoldfastError, match="step 0: the sum of the losses is nan"):
         run(model, tmp_path, [1])
     assert tiny_llama.same_bits(tiny_llama.state(model), before)
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from holdfast.errors import HoldfastError
 from holdfast.layers.selection import kendall_tau, select, select_robust, top_layers
-from holdfast.layers.settings import Robustness
+from holdfast.layers.settings import Robustness, selected
 
 NOISE = np.random.default_rng(0).normal(size=(6, 4)) + np.arange(6)[:, None]
 QUANT = np.random.default_rng(1).normal(size=6)
@@ -98,6 +98,19 @@ def test_scores_that_are_no_numbers_are_refused(score: float) -> None:
 def test_more_layers_than_there_are_is_refused() -> None:
     with pytest.raises(HoldfastError, match="top_m is 3, but the model has 2"):
         top_layers({"0": 1.0, "1": 2.0}, 3)
+
+
+@pytest.mark.parametrize(
+    ("top_m", "layers", "count"),
+    [(4, 32, 4), (0.125, 32, 4), (0.125, 28, 3), (0.29, 100, 29), (0.01, 28, 0)],
+)
+def test_a_share_of_the_layers_is_rounded_down(top_m: float, layers: int, count: int) -> None:
+    assert selected(top_m, layers) == count
+
+
+def test_robust_selection_takes_a_share() -> None:
+    share, number = (Robustness(draws=4, top_m=top_m) for top_m in (0.5, 3))
+    assert select_robust(chunks(range(6)), share, 6) == select_robust(chunks(range(6)), number, 6)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))

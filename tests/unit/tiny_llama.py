@@ -51,7 +51,7 @@ def model(
             num_key_value_heads=1,
             max_position_embeddings=128,
             initializer_range=0.3,
-            tie_word_embeddings=True,
+            tie_word_embeddings=tied,
             bos_token_id=None,
             eos_token_id=3,
             pad_token_id=0,

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.numerics.noise import Key, normal
+from holdfast.numerics.noise import Key, normal, normal_
 
-KEEP_ELEMENTS = 1 << 28  # a direction over fewer elements (1 GiB) is kept between its uses
+KEEP_ELEMENTS = 1 << 24  # as much noise (64 MiB) of a step is kept between its uses
+# Elements worked on at once, so that their noise stays in a cache: a core's share, a GPU's second.
+BLOCK_CPU = 1 << 20
+BLOCK_CUDA = 1 << 22
+
+
+class Combination(NamedTuple):
+    """A sum of directions: ``coefficients[j]`` times the noise of ``directions[j]``."""
+
+    coefficients: Sequence[float]
+    directions: Sequence[Key]
 
 
 class Move(NamedTuple):
@@ -21,86 +32,146 @@ class Move(NamedTuple):
     changed: int
 
 
-class Master:
-    """Invariant between calls: every parameter holds the master copy, rounded to its type.
+class Block(NamedTuple):
+    """A part of one parameter: its place, its master copy and what the model computes with."""
 
-    Memory a selected weight: 8 bytes (copy, accumulated gradient), 4 more for momentum, and one
-    direction's noise where that is small, else one tensor's at a time.
+    name: str
+    start: int
+    value: Tensor
+    parameter: Tensor
+
+
+class Master:
+    """Every parameter holds the master copy, rounded to its type, but for what ``write`` moved.
+
+    Memory a selected weight: 4 bytes, and 4 more for momentum. Noise is drawn again whenever it is
+    used, block by block, but for directions so small that ``KEEP_ELEMENTS`` hold them.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], momentum: float = 0.0) -> None:
         self._parameters = parameters
         self._values = {name: p.detach().float().clone() for name, p in parameters.items()}
-        self._gradient = {name: torch.zeros_like(value) for name, value in self._values.items()}
-        self._velocity: dict[str, Tensor] | None = None
+        self._velocity: dict[str, Tensor] = {}
         self._momentum = momentum
-        self._kept: tuple[Key | None, dict[str, Tensor]] = (None, {})
+        self._kept: dict[Key, dict[str, Tensor]] = {}
+        self._norms: dict[Key, float] = {}
+        self._rooms = {value.device: _rooms(value.device) for value in self._values.values()}
         self.dimension = sum(value.numel() for value in self._values.values())
 
     def write(self, scale: float, direction: Key) -> None:
         """Set every parameter to round(master + scale * noise), the sum taken in float32."""
-        for name, noise in self._noise(direction):
-            torch.add(self._values[name], noise, alpha=scale, out=self._parameters[name].data)
+        self._keep(direction)
+        squares = []
+        for block in self._blocks():
+            noise = self._noise(direction, block)
+            squares.append(_square(noise))
+            torch.add(block.value, noise, alpha=scale, out=block.parameter)
+        self._norms[direction] = _root(squares)
+
+    def mirror(self, scale: float, direction: Key) -> None:
+        """Go from what ``write`` has set to the opposite point, round(master - scale * noise).
+
+        In float32 that is the mirror image of what was written, and needs no noise.
+        """
+        if all(p.dtype == torch.float32 for p in self._parameters.values()):
+            for name, parameter in self._parameters.items():
+                torch.lerp(parameter.data, self._values[name], 2.0, out=parameter.data)
+        else:
+            self.write(-scale, direction)
+
+    def restore(self) -> None:
+        """Set every parameter to round(master)."""
+        for name, parameter in self._parameters.items():
+            parameter.data.copy_(self._values[name])
 
     @contextmanager
-    def restored_after(self) -> Iterator[None]:
-        """Set every parameter to round(master) on exit, after an error too."""
+    def restored_on_error(self) -> Iterator[None]:
+        """Set every parameter to round(master) if the block is left by an error."""
         try:
             yield
-        finally:
-            for name, parameter in self._parameters.items():
-                parameter.data.copy_(self._values[name])
+        except BaseException:
+            self.restore()
+            raise
 
-    def norm(self, direction: Key) -> float:
-        """Return the Euclidean norm of a direction's noise over all selected parameters."""
-        return _norm(noise for _, noise in self._noise(direction))
+    def norm(self, gradient: Combination) -> float:
+        """Return the Euclidean norm of a gradient over all selected parameters."""
+        if len(gradient.directions) == 1 and (known := self._norms.get(gradient.directions[0])):
+            return abs(gradient.coefficients[0]) * known
+        if len(gradient.directions) == 1:
+            self._keep(gradient.directions[0])
+        return _root([_square(self._sum(gradient, block)) for block in self._blocks()])
 
-    def accumulate(self, coefficient: float, direction: Key) -> None:
-        """Add coefficient * noise to the gradient."""
-        for name, noise in self._noise(direction):
-            self._gradient[name].add_(noise, alpha=coefficient)
+    def update(self, gradient: Combination, rate: float, clip: float, weight_decay: float) -> Move:
+        """Step as torch.optim.SGD on clip * gradient, and forget the step's directions."""
+        clipped = Combination([clip * c for c in gradient.coefficients], gradient.directions)
+        squares, changed = [], []
+        for block in self._blocks():
+            slope = self._sum(clipped, block)
+            if weight_decay:
+                slope.add_(block.value, alpha=weight_decay)
+            if self._momentum > 0:
+                self._roll_momentum(block, slope)
+            squares.append(_square(slope))
+            before = self._rooms[block.value.device][0][: block.value.numel()].copy_(block.value)
+            rounded = block.value.add_(slope, alpha=-rate).to(block.parameter.dtype)
+            changed.append(torch.count_nonzero(rounded != before.to(rounded.dtype)))
+            block.parameter.copy_(rounded)
+        self._kept, self._norms = {}, {}
+        return Move(rate * _root(squares), sum(int(count) for count in changed))
 
-    def gradient_norm(self) -> float:
-        """Return the Euclidean norm of the accumulated gradient."""
-        return _norm(self._gradient.values())
+    def _roll_momentum(self, block: Block, slope: Tensor) -> None:
+        """Replace the slope by momentum * velocity + slope, and remember that."""
+        value = self._values[block.name]
+        whole = self._velocity.setdefault(block.name, torch.zeros_like(value))
+        velocity = whole.view(-1)[block.start : block.start + slope.numel()]
+        slope.copy_(velocity.mul_(self._momentum).add_(slope))
 
-    def update(self, rate: float, clip: float, weight_decay: float) -> Move:
-        """Step as torch.optim.SGD on clip * gradient, and start a new gradient."""
-        for name, gradient in self._gradient.items():
-            gradient.mul_(clip).add_(self._values[name], alpha=weight_decay)
-        if self._momentum > 0:
-            self._roll_momentum()
-        norm, changed = rate * self.gradient_norm(), 0
-        for name, gradient in self._gradient.items():
-            value, parameter = self._values[name], self._parameters[name].data
-            value.add_(gradient, alpha=-rate)
-            rounded = value.to(parameter.dtype)
-            changed += int((rounded != parameter).sum())
-            parameter.copy_(rounded)
-            gradient.zero_()
-        return Move(norm, changed)
+    def _blocks(self) -> Iterator[Block]:
+        for name, value in self._values.items():
+            parameter = self._parameters[name].data
+            size = self._rooms[value.device][0].numel()
+            pieces = zip(value.view(-1).split(size), parameter.view(-1).split(size), strict=True)
+            for index, (part, stored) in enumerate(pieces):
+                yield Block(name, index * size, part, stored)
 
-    def _roll_momentum(self) -> None:
-        """Replace the gradient by momentum * velocity + gradient, and remember that."""
-        if self._velocity is None:
-            self._velocity = {name: g.clone() for name, g in self._gradient.items()}
-            return
-        for name, velocity in self._velocity.items():
-            velocity.mul_(self._momentum).add_(self._gradient[name])
-            self._gradient[name].copy_(velocity)
+    def _sum(self, gradient: Combination, block: Block) -> Tensor:
+        """Return a gradient at a block; it is good until the next call."""
+        coefficients, directions = gradient
+        total = self._rooms[block.value.device][1][: block.value.numel()]
+        torch.mul(self._noise(directions[0], block), coefficients[0], out=total)
+        for coefficient, direction in zip(coefficients[1:], directions[1:], strict=True):
+            total.add_(self._noise(direction, block), alpha=coefficient)
+        return total
 
-    def _noise(self, direction: Key) -> Iterator[tuple[str, Tensor]]:
-        """Yield the standard normal tensors of a direction by parameter name."""
-        if self.dimension > KEEP_ELEMENTS:
-            for name, value in self._values.items():
-                yield name, normal(value.shape, direction, name, value.device)
-            return
-        if self._kept[0] != direction:
-            drawn = {n: normal(v.shape, direction, n, v.device) for n, v in self._values.items()}
-            self._kept = (direction, drawn)
-        yield from self._kept[1].items()
+    def _noise(self, direction: Key, block: Block) -> Tensor:
+        """Return a direction's noise at a block; it is good until the next call."""
+        count = block.value.numel()
+        if direction in self._kept:
+            whole = self._kept[direction][block.name]
+            return whole.view(-1)[block.start : block.start + count]
+        room = self._rooms[block.value.device][0][:count]
+        return normal_(room, direction, block.name, start=block.start)
+
+    def _keep(self, direction: Key) -> None:
+        """Draw all of a direction that is about to be used several times, if there is room."""
+        fits = (len(self._kept) + 1) * self.dimension <= KEEP_ELEMENTS
+        if fits and direction not in self._kept:
+            self._kept[direction] = {
+                name: normal(value.shape, direction, name, value.device)
+                for name, value in self._values.items()
+            }
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
-    squares = [torch.linalg.vector_norm(t, dtype=torch.float64).cpu() ** 2 for t in tensors]
-    return float(torch.stack(squares).sum().sqrt())
+def _rooms(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the memory of a block's noise and of its gradient."""
+    size = BLOCK_CUDA if device.type == "cuda" else BLOCK_CPU
+    return torch.empty(size, device=device), torch.empty(size, device=device)
+
+
+def _square(values: Tensor) -> Tensor:
+    flat = values.view(-1)
+    return torch.dot(flat, flat)
+
+
+def _root(squares: Iterable[Tensor]) -> float:
+    return math.sqrt(math.fsum(square.item() for square in squares))

@@ -23,15 +23,15 @@ from typing import Any
 
 import torch
 
-from holdfast.arms.master import Master
+from holdfast.arms.master import Combination, Master
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
 from holdfast.checkpoints.journal import Journal
 from holdfast.engine.batches import Batch, Example, digest, make_batches
-from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import fingerprint, layer_parameters
+from holdfast.engine.suffix import Suffix, groups
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import Key, key
+from holdfast.numerics.noise import STREAM, Key, key
 from holdfast.progress import track
 
 PURPOSE = "zeroth_order"
@@ -82,6 +82,7 @@ def refine(
         "arm": "zeroth_order",
         "layers": None if layers is None else sorted(layers),
         "parent": fingerprint(model),
+        "noise_stream": STREAM,
         "seed": seed,
         "settings": settings.model_dump(include=set(ZerothOrder.model_fields)),
         "examples": digest(examples),
@@ -96,7 +97,8 @@ def refine(
             _apply(master, entry, settings, seed)
         else:
             batches = _batches(examples, settings, step, seed)
-            entry = _advance(model, master, batches, settings, step, seed)
+            with master.restored_on_error():
+                entry = _advance(model, master, batches, min(layers or [0]), settings, step, seed)
             finished.append(str(step), asdict(entry))
         steps.append(entry)
     return log | {
@@ -110,8 +112,14 @@ def replay(model: Any, log: dict[str, Any]) -> None:
     """Move ``model``, the parent of the logged arm, to the logged weights, in place.
 
     Bit-identical to ``refine`` on the same kind of device, and equal up to float32 rounding on
-    another. Raises HoldfastError when ``model`` is not the parent that was refined.
+    another. Raises HoldfastError when ``model`` is not the parent that was refined, or the noise is
+    another release's.
     """
+    if log.get("noise_stream") != STREAM:
+        raise HoldfastError(
+            f"this zeroth-order log was written with noise stream {log.get('noise_stream')}, and "
+            f"this release draws stream {STREAM}: run the refinement again"
+        )
     if fingerprint(model) != log["parent"]:
         raise HoldfastError(
             "this zeroth-order log belongs to another parent checkpoint: load the arm that the "
@@ -138,33 +146,32 @@ def _advance(
     model: Any,
     master: Master,
     batches: list[Batch],
+    layer: int,
     settings: ZerothOrder,
     step: int,
     seed: int,
 ) -> Step:
     keys = _keys(settings, step, seed)
+    # A unit vector is the Gaussian one over its norm.
+    sphere = settings.direction == "sphere"
+    norms = [master.norm(Combination([1.0], [k])) if sphere else 1.0 for k in keys]
+    scales = [settings.beta / norm for norm in norms]
+    plus, minus = _losses(model, master, batches, layer, scales, keys, settings.cache_gib)
+    _require_finite(math.fsum(plus + minus), "sum of the losses", settings, step)
     factor = master.dimension if settings.scale_by_dimension else 1
-    plus, minus, projected, coefficients = [], [], [], []
-    for direction in keys:
-        # A unit vector is the Gaussian one over its norm.
-        norm = master.norm(direction) if settings.direction == "sphere" else 1.0
-        with master.restored_after():
-            master.write(settings.beta / norm, direction)
-            plus.append(response_loss(model, batches))
-            master.write(-settings.beta / norm, direction)
-            minus.append(response_loss(model, batches))
-        _require_finite(plus[-1] + minus[-1], "sum of two losses", settings, step)
-        projected.append(factor * (plus[-1] - minus[-1]) / (2 * settings.beta))
-        coefficients.append(projected[-1] / norm / len(keys))
-        master.accumulate(coefficients[-1], direction)
-    gradient_norm = master.gradient_norm()
+    projected = [
+        factor * (up - down) / (2 * settings.beta) for up, down in zip(plus, minus, strict=True)
+    ]
+    coefficients = [slope / norm / len(keys) for slope, norm in zip(projected, norms, strict=True)]
+    gradient = Combination(coefficients, keys)
+    gradient_norm = master.norm(gradient)
     _require_finite(gradient_norm, "norm of the estimated gradient", settings, step)
     limit = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
     clip = min(1.0, limit / (gradient_norm + 1e-6))
     rate = settings.learning_rate * rate_factor(
         settings.scheduler, step, settings.steps, settings.warmup_ratio
     )
-    move = master.update(rate, clip, settings.weight_decay)
+    move = master.update(gradient, rate, clip, settings.weight_decay)
     return Step(
         step=step,
         learning_rate=rate,
@@ -180,6 +187,34 @@ def _advance(
     )
 
 
+def _losses(
+    model: Any,
+    master: Master,
+    batches: list[Batch],
+    layer: int,
+    scales: list[float],
+    keys: list[Key],
+    cache_gib: float,
+) -> tuple[list[float], list[float]]:
+    """Return the loss at theta + scale * v and at theta - scale * v for every direction v.
+
+    What lies below ``layer``, the lowest that moves, runs once for all of them. The model stays at
+    the last point, for the update to come.
+    """
+    plus, minus, tokens = [0.0] * len(keys), [0.0] * len(keys), 0
+    for group in groups(model, batches, cache_gib):
+        if tokens:
+            master.restore()  # the states that are kept come from unmoved weights
+        suffix = Suffix(model, group, layer)
+        tokens += suffix.tokens
+        for j, (scale, direction) in enumerate(zip(scales, keys, strict=True)):
+            master.write(scale, direction)
+            plus[j] += suffix.total()
+            master.mirror(scale, direction)
+            minus[j] += suffix.total()
+    return [total / tokens for total in plus], [total / tokens for total in minus]
+
+
 def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -> None:
     if not math.isfinite(value):
         raise HoldfastError(
@@ -191,11 +226,8 @@ def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -
 
 def _apply(master: Master, entry: Step, settings: ZerothOrder, seed: int) -> None:
     """Repeat a logged step: the operations of ``_advance`` on the weights, in the same order."""
-    for coefficient, direction in zip(
-        entry.coefficients, _keys(settings, entry.step, seed), strict=True
-    ):
-        master.accumulate(coefficient, direction)
-    master.update(entry.learning_rate, entry.clip, settings.weight_decay)
+    gradient = Combination(entry.coefficients, _keys(settings, entry.step, seed))
+    master.update(gradient, entry.learning_rate, entry.clip, settings.weight_decay)
 
 
 def _warnings(steps: Sequence[Step], settings: ZerothOrder) -> list[str]:

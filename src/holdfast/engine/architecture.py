@@ -1,10 +1,12 @@
-"""Where a causal language model keeps its decoder layers."""
+"""Where a causal language model keeps its decoder layers, and how to run only some of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError
 
@@ -18,3 +20,39 @@ def decoder_layers(model: Any) -> nn.ModuleList:
             "such as Llama, Qwen2 or Mistral"
         )
     return layers
+
+
+@contextmanager
+def skipped(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Let decoder layers hand their input on unchanged, while the model runs its own forward."""
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced_forward(layer, _hand_on))
+        yield
+
+
+@contextmanager
+def fed(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Give a decoder layer these hidden states, whatever comes from below."""
+    handle = layer.register_forward_pre_hook(lambda _layer, inputs: (hidden, *inputs[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module compute ``forward``; its hooks, and a forward set before, come back on exit."""
+    before = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
+
+
+def _hand_on(hidden_states: Tensor, *_inputs: Any, **_named: Any) -> Tensor:
+    return hidden_states

@@ -1,4 +1,4 @@
-"""Mean negative log-likelihood of response tokens."""
+"""Negative log-likelihood of response tokens, with logits at response positions only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from holdfast.engine.architecture import replaced_forward
 from holdfast.engine.batches import IGNORED, Batch
+
+LOGITS_BYTES = 1 << 28  # float32 logits computed at once
 
 
 def input_device(model: Any) -> torch.device:
@@ -20,21 +25,32 @@ def input_device(model: Any) -> torch.device:
     return device
 
 
-def response_nll(model: Any, batch: Batch) -> tuple[Tensor, int]:
-    """Return the summed NLL (nats, float32, differentiable) and the number of response tokens.
+def token_nll(model: Any, batch: Batch) -> Tensor:
+    """Return the NLL (nats, float32, differentiable) of every response token, row by row.
 
-    Logits are computed at response positions only: at a vocabulary of 128,000 they are most of the
-    memory of a loss. Rows are padded on the right, where a causal model cannot look from a real
-    token, so no attention mask is passed and padding changes no loss.
+    Logits are computed at response positions only, ``LOGITS_BYTES`` at a time: at a vocabulary of
+    128,000 they are most of the memory of a loss. Rows are padded on the right, where a causal
+    model cannot look from a real token, so no attention mask is passed and padding changes no loss.
     """
     targets = batch.labels[:, 1:]
     learnt = targets != IGNORED
-    batch = batch.to(input_device(model))
-    with _head_sees(model, learnt):
-        logits = model(input_ids=batch.input_ids, use_cache=False).logits
-    expected = targets[learnt].to(logits.device)
-    total = functional.cross_entropy(logits.flatten(0, 1).float(), expected, reduction="sum")
-    return total, int(expected.numel())
+    expected = targets[learnt].split(_positions(model))
+    with _head_sees(model, learnt, len(expected[0])) as hidden:
+        logits = model(input_ids=batch.input_ids.to(input_device(model)), use_cache=False).logits
+    pieces = [_nll(logits, expected[0])]
+    later = hidden[0].split(len(expected[0]), dim=1)[1:]
+    for piece, wanted in zip(later, expected[1:], strict=True):
+        if torch.is_grad_enabled():  # else every piece's logits would wait for the backward pass
+            pieces.append(checkpoint(_head_nll, model, piece, wanted, use_reentrant=False))
+        else:
+            pieces.append(_head_nll(model, piece, wanted))
+    return torch.cat(pieces)
+
+
+def response_nll(model: Any, batch: Batch) -> tuple[Tensor, int]:
+    """Return the summed NLL (nats, float32, differentiable) and the number of response tokens."""
+    nll = token_nll(model, batch)
+    return nll.sum(), nll.numel()
 
 
 @torch.no_grad()
@@ -46,20 +62,42 @@ def response_loss(model: Any, batches: Iterable[Batch]) -> float:
     return math.fsum(totals) / sum(count for _, count in pieces)
 
 
-@contextmanager
-def _head_sees(model: Any, learnt: Tensor) -> Iterator[None]:
-    """Let the output layer see only hidden states that predict a ``learnt`` [rows, T - 1] token.
+def _positions(model: Any) -> int:
+    """Return how many positions' logits are computed at once."""
+    vocabulary: int = model.get_input_embeddings().weight.shape[0]
+    return max(1, LOGITS_BYTES // (4 * vocabulary))
 
-    The model's own forward pass goes on from there, so scaled or capped logits stay right. The
-    logits come out as [1, learnt tokens, vocabulary].
+
+@contextmanager
+def _head_sees(model: Any, learnt: Tensor, count: int) -> Iterator[list[Tensor]]:
+    """Let the output layer see only the first ``count`` states that predict a ``learnt`` token.
+
+    ``learnt`` is [rows, T - 1]. The model's own forward pass goes on from there, so scaled or
+    capped logits stay right; they come out as [1, count, vocabulary]. Yields a list that will hold
+    the states of all learnt tokens, [1, learnt tokens, hidden].
     """
+    seen: list[Tensor] = []
 
     def select(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         hidden = inputs[0][:, :-1]
-        return (hidden[learnt.to(hidden.device)].unsqueeze(0), *inputs[1:])
+        seen.append(hidden[learnt.to(hidden.device)].unsqueeze(0))
+        return (seen[0][:, :count], *inputs[1:])
 
     handle = model.get_output_embeddings().register_forward_pre_hook(select)
     try:
-        yield
+        yield seen
     finally:
         handle.remove()
+
+
+def _head_nll(model: Any, hidden: Tensor, expected: Tensor) -> Tensor:
+    """Run only what comes after the decoder, on states of shape [1, tokens, hidden]."""
+    with replaced_forward(
+        model.get_decoder(), lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden)
+    ):
+        tokens = torch.zeros(hidden.shape[:2], dtype=torch.long, device=input_device(model))
+        return _nll(model(input_ids=tokens, use_cache=False).logits, expected)
+
+
+def _nll(logits: Tensor, expected: Tensor) -> Tensor:
+    return functional.cross_entropy(logits[0].float(), expected.to(logits.device), reduction="none")

@@ -40,11 +40,11 @@ def linear_modules(layer: nn.Module) -> dict[str, nn.Linear]:
 
 
 @contextmanager
-def restored(parameters: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put the parameters back bit for bit on exit; costs one copy of them."""
+def restored(parameters: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Put the parameters back bit for bit on exit, from a copy of them that is yielded."""
     kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     try:
-        yield
+        yield kept
     finally:
         with torch.no_grad():
             for name, parameter in parameters.items():

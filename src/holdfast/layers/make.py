@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.checkpoints.atomic import read_json, read_jsonl
 from holdfast.layers.selection import select, select_robust
-from holdfast.layers.settings import Random, Robustness, Snip, Wanda
+from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
 
 Settings = Robustness | Snip | Wanda | Random
 
@@ -28,10 +28,11 @@ def make_scores(
 
         return random.score_layers(len(layers), settings)
     from holdfast.checkpoints.load import load_arm
+    from holdfast.devices.estimate import layer_scores
     from holdfast.engine.batches import encode_pairs
     from holdfast.layers import robustness, snip, wanda
 
-    loaded = load_arm(arm)
+    loaded = load_arm(arm, needs=lambda shape: layer_scores(shape, settings, max_length))
     pairs = read_jsonl(data)[: settings.samples]
     examples = encode_pairs(loaded.tokenizer, pairs, max_length)
     if isinstance(settings, Snip):
@@ -55,7 +56,7 @@ def make_selection(settings: Settings, chunks: Sequence[Path]) -> dict[str, Any]
         errors = chosen["standard_errors"]
         standard_errors = {"robustness": errors, "noise": errors} if errors else {}
     else:
-        chosen = select(found[0], settings.top_m)
+        chosen = select(found[0], selected(settings.top_m, len(found[0])))
         scores, standard_errors = {settings.kind: chosen["scores"]}, {}
     return {
         "layers": chosen["layers"],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from holdfast.engine.architecture import decoder_layers
-from holdfast.engine.batches import Batch, Example, make_batches
-from holdfast.engine.loss import response_loss
+from holdfast.engine.batches import Example, make_batches
 from holdfast.engine.parameters import layer_parameters, linear_modules, restored
+from holdfast.engine.suffix import Suffix, groups
 from holdfast.layers.settings import Robustness
 from holdfast.numerics.noise import add_normal_, key
 from holdfast.numerics.rounding import Grid, quantize_dequantize
@@ -28,6 +30,9 @@ def score_layers(
 ) -> dict[str, Any]:
     """Score a chunk of decoder layers; the model is left as it was, bit for bit.
 
+    The layers are walked once, upwards: each is perturbed under the same kept inputs, which are
+    then taken one layer further.
+
     Returns ``{"loss": f(theta), "layers": {layer: {"noise": [increase a draw], "quant":
     increase}}}``, all in nats a response token of the first ``samples`` examples. The noise of a
     layer depends on seed, draw and parameter name alone, not on the chunk.
@@ -35,36 +40,45 @@ def score_layers(
     Raises:
         HoldfastError: a layer does not exist; its weights do not divide into groups.
     """
+    layer_parameters(model, layers)  # all layers exist
     batches = make_batches(examples[: settings.samples], settings.batch_size)
-    base = response_loss(model, batches)
-    scores = {}
-    for layer in track(layers, "layer sensitivity"):
-        noise = [
-            _noise_loss(model, batches, layer, settings.rho, seed, draw) - base
-            for draw in range(settings.draws)
-        ]
-        scores[str(layer)] = {
-            "noise": noise,
-            "quant": _quantized_loss(model, batches, layer, settings) - base,
-        }
-    return {"loss": base, "layers": scores}
+    totals: dict[Any, list[float]] = defaultdict(list)  # summed NLL of each group of batches
+    tokens = 0
+    for group in groups(model, batches, settings.cache_gib):
+        suffix = Suffix(model, group)
+        tokens += suffix.tokens
+        totals["base"].append(suffix.total())
+        for layer in track(sorted(layers), "layer sensitivity"):
+            suffix.advance(layer)
+            for probe in _probes(model, layer, settings, seed):
+                totals[layer, probe].append(suffix.total())
+    mean = {probe: math.fsum(sums) / tokens for probe, sums in totals.items()}
+    base = mean["base"]
+    return {
+        "loss": base,
+        "layers": {
+            str(layer): {
+                "noise": [mean[layer, draw] - base for draw in range(settings.draws)],
+                "quant": mean[layer, "quant"] - base,
+            }
+            for layer in layers
+        },
+    }
 
 
-def _noise_loss(
-    model: Any, batches: list[Batch], layer: int, rho: float, seed: int, draw: int
-) -> float:
+def _probes(model: Any, layer: int, settings: Robustness, seed: int) -> Iterator[int | str]:
+    """Perturb one layer in each way in turn, and name it: the draw, then "quant"."""
     parameters = layer_parameters(model, [layer])
-    with restored(parameters):
-        for name, parameter in parameters.items():
-            add_normal_(parameter.data, rho, key(seed, "sensitivity", direction=draw), name)
-        return response_loss(model, batches)
-
-
-def _quantized_loss(model: Any, batches: list[Batch], layer: int, settings: Robustness) -> float:
+    with restored(parameters) as kept:
+        for draw in range(settings.draws):
+            stream = key(seed, "sensitivity", direction=draw)
+            for name, parameter in parameters.items():
+                add_normal_(parameter.data, settings.rho, stream, name, base=kept[name])
+            yield draw
     grid = Grid(settings.quant_bits, settings.quant_group_size)
     modules = linear_modules(decoder_layers(model)[layer])
     weights = {name: module.weight for name, module in modules.items()}
     with restored(weights):
         for weight in weights.values():
             weight.copy_(quantize_dequantize(weight, grid))
-        return response_loss(model, batches)
+        yield "quant"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.layers.settings import Robustness
+from holdfast.layers.settings import Robustness, selected
 
 
 def select(scores: Mapping[str, float], top_m: int) -> dict[str, Any]:
@@ -39,16 +39,16 @@ def select_robust(
     layers = _gather(chunks, count)
     noise = {layer: statistics.fmean(parts["noise"]) for layer, parts in layers.items()}
     quant = {layer: parts["quant"] for layer, parts in layers.items()}
-    weight = settings.quant_weight
+    weight, top_m = settings.quant_weight, selected(settings.top_m, count)
     scores = {layer: noise[layer] + weight * quant[layer] for layer in layers}
     draws = [
         {layer: parts["noise"][draw] + weight * quant[layer] for layer, parts in layers.items()}
         for draw in range(settings.draws)
     ]
     return {
-        **select(scores, settings.top_m),
+        **select(scores, top_m),
         "standard_errors": _standard_errors(layers) if settings.draws > 1 else None,
-        "rank_stability": _stability(draws, settings.top_m) if settings.draws > 1 else None,
+        "rank_stability": _stability(draws, top_m) if settings.draws > 1 else None,
         "components": {"noise": noise, "quant": quant},
         "loss": chunks[0]["loss"],
     }

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-TOP_M = "layers selected; the paper takes 4 of 32 (Llama-3-8B) and 3 of 28 (Qwen2-7B)"
+TOP_M = (
+    "layers selected: a number, or a share below 1 of a model's layers, rounded down; the paper "
+    "takes 4 of 32 (Llama-3-8B) and 3 of 28 (Qwen2-7B), which is 0.125 of both"
+)
+
+
+def _whole_or_share(top_m: float) -> float:
+    if top_m >= 1 and top_m != int(top_m):
+        raise ValueError("give a whole number of layers, or a share of them below 1")
+    return top_m
+
+
+TopM = Annotated[int | float, Field(gt=0), AfterValidator(_whole_or_share)]
+
+
+def selected(top_m: float, layers: int) -> int:
+    """Return how many of ``layers`` decoder layers ``top_m`` stands for."""
+    # The addend keeps 0.29 of 100, a hair below 29 in floating point, at 29.
+    return math.floor(top_m * layers + 1e-9) if top_m < 1 else int(top_m)
 
 
 class Robustness(BaseModel):
@@ -15,7 +34,7 @@ class Robustness(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["robustness"] = "robustness"
-    top_m: int = Field(4, gt=0, description=TOP_M)
+    top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(
         64, gt=0, description="safety pairs the loss is taken on; not in the paper"
     )
@@ -38,6 +57,12 @@ class Robustness(BaseModel):
     quant_weight: float = Field(
         1.0, ge=0, description="weight lambda of S_quant in the score; not in the paper"
     )
+    cache_gib: float = Field(
+        4.0,
+        gt=0,
+        description="memory for the hidden states that enter a layer, in GiB; memory only, up to "
+        "rounding",
+    )
     layers_per_job: int = Field(4, gt=0, description="decoder layers that one job scores")
 
 
@@ -47,7 +72,7 @@ class Snip(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["snip"] = "snip"
-    top_m: int = Field(4, gt=0, description=TOP_M)
+    top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(64, gt=0, description="safety pairs, one backward pass each")
 
 
@@ -57,7 +82,7 @@ class Wanda(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["wanda"] = "wanda"
-    top_m: int = Field(4, gt=0, description=TOP_M)
+    top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(64, gt=0, description="safety pairs the inputs are measured on")
     batch_size: int = Field(
         8, gt=0, description="samples a forward pass; memory only, up to rounding"
@@ -70,5 +95,5 @@ class Random(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["random"] = "random"
-    top_m: int = Field(4, gt=0, description=TOP_M)
+    top_m: TopM = Field(4, description=TOP_M)
     seed: int = Field(0, ge=0, description="seed of the draw")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, collate
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import response_nll
 from holdfast.engine.parameters import linear_modules
 from holdfast.layers.settings import Snip
@@ -27,6 +28,9 @@ def score_layers(model: Any, examples: Sequence[Example], settings: Snip) -> dic
 
     L is a sample's mean NLL (nats) a response token. |W * g| is summed as soon as a weight's
     gradient is there, which is then dropped: no more than one gradient is alive at a time.
+
+    Raises:
+        HoldfastError: a sample does not fit into memory; there is no smaller batch than one.
     """
     stack = decoder_layers(model)
     weights: list[list[Tensor]] = [
@@ -49,10 +53,15 @@ def score_layers(model: Any, examples: Sequence[Example], settings: Snip) -> dic
             for layer, group in enumerate(weights)
             for weight in group
         ]
+        halving = Halving("SNIP", "lower data.max_length")
         try:
             for example in track(examples[: settings.samples], "SNIP"):
-                total, tokens = response_nll(model, collate([example], pad_id=0))
-                (total / tokens).backward()
+
+                def descend(_row: slice, example: Example = example) -> None:
+                    total, tokens = response_nll(model, collate([example], pad_id=0))
+                    (total / tokens).backward()
+
+                halving(descend, 1)
         finally:
             for handle in handles:
                 handle.remove()

@@ -6,14 +6,16 @@ Sun, Liu, Bair & Kolter, "A simple and effective pruning approach for large lang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.engine.architecture import decoder_layers
-from holdfast.engine.batches import IGNORED, Example, make_batches
+from holdfast.engine.batches import IGNORED, Batch, Example, make_batches
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.engine.parameters import linear_modules
 from holdfast.layers.settings import Wanda
@@ -22,47 +24,72 @@ from holdfast.progress import track
 
 @torch.no_grad()
 def score_layers(model: Any, examples: Sequence[Example], settings: Wanda) -> dict[str, float]:
-    """Score every decoder layer on the first ``samples`` examples, one forward pass in all."""
+    """Score every decoder layer on the first ``samples`` examples, one forward pass in all.
+
+    A batch that does not fit in memory is halved; HoldfastError when a single row does not fit.
+    """
     modules = [list(linear_modules(layer).values()) for layer in decoder_layers(model)]
-    squares = [[_zeros(module) for module in group] for group in modules]
-    at_response = torch.empty(0)
-
-    def observer(total: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def observe(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            total.add_(inputs[0][at_response.to(total.device)].float().square().sum(dim=0))
-
-        return observe
-
+    squares = {module: _zeros(module) for group in modules for module in group}
     batches = make_batches(examples[: settings.samples], settings.batch_size)
-    handles = [
-        module.register_forward_pre_hook(observer(total))
-        for group, totals in zip(modules, squares, strict=True)
-        for module, total in zip(group, totals, strict=True)
-    ]
-    tokens = 0
-    try:
+    halving, tokens = Halving("Wanda", "lower data.max_length"), 0
+    with _observed(squares) as observe:
         for batch in track(batches, "Wanda"):
-            at_response = batch.labels != IGNORED
-            tokens += int(at_response.sum())
-            ids = batch.input_ids.to(input_device(model))
-            # Padded on the right and causal: no mask needed. Logits are not: one position will do.
-            model(input_ids=ids, use_cache=False, logits_to_keep=1)
+
+            def look(rows: slice, batch: Batch = batch) -> int:
+                at_response = batch.labels[rows] != IGNORED
+                with observe(at_response):
+                    ids = batch.input_ids[rows].to(input_device(model))
+                    # Padded on the right and causal: no mask needed. One position's logits will do.
+                    model(input_ids=ids, use_cache=False, logits_to_keep=1)
+                return int(at_response.sum())
+
+            tokens += sum(halving(look, len(batch.input_ids)))
+    return {
+        str(layer): _layer_score({module: squares[module] for module in group}, tokens)
+        for layer, group in enumerate(modules)
+    }
+
+
+Observe = Callable[[Tensor], AbstractContextManager[None]]
+
+
+@contextmanager
+def _observed(squares: Mapping[nn.Linear, Tensor]) -> Iterator[Observe]:
+    """Yield a context that adds each module's squared inputs, where a [rows, tokens] mask is true.
+
+    They are added once the pass has ended: one that ran out of memory leaves nothing behind.
+    """
+    mask = torch.empty(0)
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        total = squares[module]  # type: ignore[index]
+        seen.append((total, inputs[0][mask.to(total.device)].float().square().sum(dim=0)))
+
+    @contextmanager
+    def observe(where: Tensor) -> Iterator[None]:
+        nonlocal mask
+        mask = where
+        seen.clear()
+        yield
+        for total, added in seen:
+            total.add_(added)
+
+    handles = [module.register_forward_pre_hook(note) for module in squares]
+    try:
+        yield observe
     finally:
         for handle in handles:
             handle.remove()
-    return {
-        str(layer): _layer_score(group, totals, tokens)
-        for layer, (group, totals) in enumerate(zip(modules, squares, strict=True))
-    }
 
 
 def _zeros(module: nn.Linear) -> Tensor:
     return torch.zeros(module.in_features, device=module.weight.device)
 
 
-def _layer_score(modules: list[nn.Linear], squares: list[Tensor], tokens: int) -> float:
+def _layer_score(squares: Mapping[nn.Linear, Tensor], tokens: int) -> float:
     total = 0.0
-    for module, square in zip(modules, squares, strict=True):
+    for module, square in squares.items():
         scale = (square / tokens).sqrt()
         total += float((module.weight.float().abs() * scale).sum(dtype=torch.float64))
-    return total / sum(module.weight.numel() for module in modules)
+    return total / sum(module.weight.numel() for module in squares)

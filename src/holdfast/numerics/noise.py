@@ -11,9 +11,9 @@ on two 32-bit words: each of ``ROUNDS`` rounds multiplies a word, folds its high
 multiplies again and adds the result to the other word. Every round has its own key word, all taken
 from the BLAKE2b digest of the full key, so two keys give unrelated permutations and never shifted
 copies of one stream. Only 32-bit operations that PyTorch vectorizes are used, so no compiler is
-needed; full avalanche takes four rounds and the rest is margin. The period is 2^64 pairs.
+needed; full avalanche takes four rounds, and the other two are margin. The period is 2^64 pairs.
 
-**Normals.** Box & Muller (1958), both outputs: 30 bits give the radius (tails to 6.5 standard
+**Normals.** Box & Muller (1958), both outputs: 31 bits give the radius (tails to 6.6 standard
 deviations), 32 bits the angle. A tile of ``2 * HALF`` elements holds ``HALF`` pairs, the cosines in
 its first half and the sines in its second, so that both are written contiguously.
 
@@ -30,14 +30,15 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
 
-ROUNDS = 8
+STREAM = 2  # raised whenever the numbers change: logs of directions name their stream
+ROUNDS = 6
 HALF = 1 << 12  # pairs in a tile; part of the definition of the stream
 _BATCH_CPU = 1 << 16  # pairs worked on at once: five such blocks of 32 bits stay in a core's cache
 _BATCH_CUDA = 1 << 22
@@ -46,7 +47,8 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MULTIPLY_IN = 0x7FEB352D
 MULTIPLY_OUT = 0x846CA68B - (1 << 32)
 SHIFT = 15
-UNIT = 2.0**-31  # from the size of a signed word to (0, 1]
+UNIT = 2.0**-31  # from the size of a signed word to [0, 1]
+HALF_UNIT = UNIT / 2  # keeps the radius finite where that size is 0
 WORD_TO_ANGLE = math.pi * 2.0**-31
 
 
@@ -75,27 +77,37 @@ def key(seed: int, purpose: str, *, step: int = 0, direction: int = 0) -> Key:
 
 
 @torch.no_grad()
-def add_normal_(tensor: Tensor, scale: float, key: Key, name: str, *, start: int = 0) -> None:
-    """Add ``scale`` times standard normal noise to ``tensor`` in place, in cache-sized blocks.
+def add_normal_(
+    tensor: Tensor,
+    scale: float,
+    key: Key,
+    name: str,
+    *,
+    base: Tensor | None = None,
+    start: int = 0,
+) -> None:
+    """Set ``tensor`` to ``base`` (itself, if None) plus ``scale`` times standard normal noise.
 
-    The sum is formed in float32 and rounded once to the dtype of ``tensor``. ``start`` is the index
-    of its first element within the tensor called ``name``, for a caller that holds only a part.
+    It happens in place, in cache-sized blocks. The sum is formed in float32 and rounded once to the
+    dtype of ``tensor``. ``start`` is the index of its first element within the tensor called
+    ``name``, for a caller that holds only a part.
 
     Raises:
-        HoldfastError: ``tensor`` is not contiguous, or not float32, bfloat16 or float16.
+        HoldfastError: a tensor is not contiguous, or not float32, bfloat16 or float16.
     """
     flat = _flat(tensor, name)
+    source = flat if base is None else _flat(base, name)
     if flat.is_cuda and (fused := _fused_kernel()):
-        fused(flat, key.words(name), start, scale, add=True)
+        fused(flat, key.words(name), start, scale, source)
         return
 
-    def add(target: Tensor, noise: Tensor) -> None:
-        if target.dtype == torch.float32:
-            target.add_(noise, alpha=scale)
+    def add(target: Tensor, wave: Tensor, radius: Tensor, source: Tensor) -> None:
+        if target.dtype == source.dtype == torch.float32:
+            torch.addcmul(source, wave, radius, value=scale, out=target)
         else:
-            target.copy_(target.float().add_(noise, alpha=scale))
+            target.copy_(torch.addcmul(source.float(), wave, radius, value=scale))
 
-    _visit(flat, key, name, start, add)
+    _visit(flat, key, name, start, add, source)
 
 
 @torch.no_grad()
@@ -103,9 +115,9 @@ def normal_(out: Tensor, key: Key, name: str, *, start: int = 0) -> Tensor:
     """Fill ``out`` with the standard normal noise of ``(key, name)`` from element ``start`` on."""
     flat = _flat(out, name)
     if flat.is_cuda and (fused := _fused_kernel()):
-        fused(flat, key.words(name), start, 1.0, add=False)
+        fused(flat, key.words(name), start, 1.0)
     else:
-        _visit(flat, key, name, start, Tensor.copy_)
+        _visit(flat, key, name, start, _fill, flat)
     return out
 
 
@@ -124,12 +136,14 @@ def normal_rows(rows: Tensor, width: int, key: Key, name: str) -> Tensor:
     half = (width + 1) // 2
     out = torch.empty((len(rows), width), dtype=torch.float32, device=rows.device)
     step = max(1, _batch(rows.device) // half)
-    pairs = _Pairs(key.words(name), min(step, len(rows)) * half, rows.device)
+    pairs = _Pairs(key.words(name), rows.device)
     for start in range(0, len(rows), step):
         part = out[start : start + step]
         pairs.compute_rows(rows[start : start + step], half)
-        part[:, :half] = pairs.cosine().view(-1, half)
-        part[:, half:] = pairs.sine().view(-1, half)[:, : width - half]
+        radius = pairs.radius.view(-1, half)
+        torch.mul(pairs.cosine().view(-1, half), radius, out=part[:, :half])
+        rest = width - half
+        torch.mul(pairs.sine().view(-1, half)[:, :rest], radius[:, :rest], out=part[:, half:])
     return out
 
 
@@ -140,6 +154,10 @@ def keyed_hash(values: Tensor, key: Key, name: str) -> Tensor:
     left, right = high.clone(), low.clone()
     _permute(_constants(key.words(name), values.device), left, right)
     return torch.stack([left, right], dim=-1).view(torch.int64).squeeze(-1)
+
+
+def _fill(target: Tensor, wave: Tensor, radius: Tensor, _source: Tensor) -> None:
+    torch.mul(wave, radius, out=target)
 
 
 def _flat(tensor: Tensor, name: str) -> Tensor:
@@ -158,7 +176,7 @@ def _fused_kernel() -> Callable[..., None] | None:
     try:
         from holdfast.numerics.noise_cuda import visit
 
-        visit(torch.empty(1, device="cuda"), [0] * ROUNDS, 0, 1.0, add=False)
+        visit(torch.empty(1, device="cuda"), [0] * ROUNDS, 0, 1.0)
     except Exception as error:  # whatever a missing compiler, header or driver makes Triton raise
         warnings.warn(f"noise is drawn without the fused kernel: {error}", stacklevel=3)
         return None
@@ -173,11 +191,19 @@ def _batch(device: torch.device) -> int:
 
 
 def _visit(
-    flat: Tensor, key: Key, name: str, start: int, apply: Callable[[Tensor, Tensor], object]
+    flat: Tensor,
+    key: Key,
+    name: str,
+    start: int,
+    apply: Callable[[Tensor, Tensor, Tensor, Tensor], object],
+    source: Tensor,
 ) -> None:
-    """Call ``apply(part of flat, float32 noise of the same shape)`` until ``flat`` is covered."""
+    """Call ``apply(part of flat, wave, radius, that part of source)`` until all is covered.
+
+    The noise of a part is wave * radius, both float32.
+    """
     batch = _batch(flat.device)
-    pairs = _Pairs(key.words(name), min(batch, flat.numel()), flat.device)
+    pairs = _Pairs(key.words(name), flat.device)
     done = 0
     while done < flat.numel():
         tile, offset = divmod(start + done, 2 * HALF)
@@ -185,26 +211,29 @@ def _visit(
         if offset == 0 and left >= 2 * HALF:
             to_wrap = 2**32 - tile * HALF % 2**32  # a batch has one high word
             count = min(batch, left // 2, to_wrap) // HALF * HALF
-            target = flat[done : done + 2 * count].view(-1, 2, HALF)
+            part = slice(done, done + 2 * count)
+            target, origin = (whole[part].view(-1, 2, HALF) for whole in (flat, source))
             pairs.compute(tile * HALF, count)
-            apply(target[:, 0], pairs.cosine().view(-1, HALF))
-            apply(target[:, 1], pairs.sine().view(-1, HALF))
+            radius = pairs.radius.view(-1, HALF)
+            apply(target[:, 0], pairs.cosine().view(-1, HALF), radius, origin[:, 0])
+            apply(target[:, 1], pairs.sine().view(-1, HALF), radius, origin[:, 1])
             done += 2 * count
         else:
             half, within = divmod(offset, HALF)
             count = min(HALF - within, left)
             pairs.compute(tile * HALF + within, count)
-            apply(flat[done : done + count], pairs.sine() if half else pairs.cosine())
+            part = slice(done, done + count)
+            wave = pairs.sine() if half else pairs.cosine()
+            apply(flat[part], wave, pairs.radius, source[part])
             done += count
 
 
 class _Pairs:
-    """Preallocated blocks in which batches of Box-Muller pairs are computed."""
+    """Blocks in which batches of at most ``_batch(device)`` Box-Muller pairs are computed."""
 
-    def __init__(self, words: list[int], size: int, device: torch.device) -> None:
+    def __init__(self, words: list[int], device: torch.device) -> None:
         self._constants = _constants(words, device)
-        self._index = torch.arange(size, dtype=torch.int32, device=device)
-        self._blocks = torch.empty((4, size), dtype=torch.int32, device=device)
+        self._index, self._blocks, self._least = _workspace(_batch(device), device)
 
     def compute(self, first: int, count: int) -> None:
         """Prepare the pairs ``first`` to ``first + count``, which share their high word."""
@@ -223,17 +252,26 @@ class _Pairs:
 
     def _transform(self, left: Tensor, right: Tensor, mixed: Tensor, shifted: Tensor) -> None:
         _permute(self._constants, left, right, mixed, shifted)
-        self._radius, self._angle = mixed.view(torch.float32), shifted.view(torch.float32)
+        self.radius, self._angle = mixed.view(torch.float32), shifted.view(torch.float32)
         self._out = right.view(torch.float32)
-        # An odd word is never zero; its absolute value is uniform over the odd numbers below 2^31.
-        self._radius.copy_(right.bitwise_or_(1)).abs_().mul_(UNIT).log_().mul_(-2.0).sqrt_()
+        self.radius.copy_(right).abs_()
+        torch.add(self._least, self.radius, alpha=UNIT, out=self.radius)
+        self.radius.log_().mul_(-2.0).sqrt_()
         self._angle.copy_(left).mul_(WORD_TO_ANGLE)
 
     def cosine(self) -> Tensor:
-        return torch.cos(self._angle, out=self._out).mul_(self._radius)
+        return torch.cos(self._angle, out=self._out)
 
     def sine(self) -> Tensor:
-        return torch.sin(self._angle, out=self._out).mul_(self._radius)
+        return torch.sin(self._angle, out=self._out)
+
+
+@lru_cache(maxsize=2)
+def _workspace(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the numbers below ``size``, four blocks of that size and a constant, for all calls."""
+    index = torch.arange(size, dtype=torch.int32, device=device)
+    blocks = torch.empty((4, size), dtype=torch.int32, device=device)
+    return index, blocks, torch.tensor(HALF_UNIT, device=device)
 
 
 def _permute(

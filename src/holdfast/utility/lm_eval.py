@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from holdfast.checkpoints.atomic import read_jsonl
+from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.utility.settings import LmEvalSettings
 
@@ -25,6 +28,8 @@ class LmEval:
         from lm_eval.tasks import TaskManager
 
         self.settings = settings
+        self._halving = Halving("lm-eval", "take the task with the longest questions out")
+        self._rows = settings.batch_size
         registry = any(task.data is None for task in settings.tasks.values())
         manager = TaskManager(include_defaults=registry)  # reading the registry takes seconds
         self._leaves: dict[str, list[str]] = {}
@@ -46,15 +51,26 @@ class LmEval:
 
         A group that lm-eval weighs by size (mmlu) is the items of all its tasks, so that the mean
         of ``scores`` is lm-eval's own number. The model is called as it is, hooks included, with
-        right-padded token ids and no attention mask; log-likelihoods are float32.
+        right-padded token ids and no attention mask; log-likelihoods are float32. Where memory runs
+        out, all begins again with half the batch, which stays so for the models to come: lm-eval
+        takes the longest requests first, so little is lost. HoldfastError when a single request
+        does not fit.
         """
+        while True:
+            try:
+                return self._evaluate(model, tokenizer)
+            except torch.OutOfMemoryError:
+                pass  # leaving the handler first frees what the failed pass held
+            self._rows = self._halving.halve(self._rows)
+
+    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, Any]]:
         from lm_eval.evaluator import evaluate
         from lm_eval.models.huggingface import HFLM
 
         wrapped = HFLM(
             pretrained=model,
             tokenizer=tokenizer,
-            batch_size=self.settings.batch_size,
+            batch_size=self._rows,
             softmax_dtype="float32",
         )
         results = evaluate(

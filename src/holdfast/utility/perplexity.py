@@ -7,6 +7,7 @@ window. Every window weighs the same: exp of the mean over windows of the mean o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.engine.loss import input_device
+from holdfast.engine.batches import Batch
+from holdfast.engine.halving import Halving
+from holdfast.engine.loss import token_nll
 from holdfast.errors import HoldfastError
 from holdfast.progress import track
 
@@ -38,16 +41,20 @@ def windows(tokenizer: Any, rows: Sequence[str], window: int) -> Tensor:
 def window_nll(model: Any, ids: Tensor, batch_size: int = 1) -> dict[str, list[Any]]:
     """Return {"nll": mean NLL of each window in nats, "tokens": predicted tokens of each}.
 
-    ``ids`` is [windows, window]. Logits are taken to float32 before the softmax.
+    ``ids`` is [windows, window]. Logits are taken to float32 before the softmax, in bounded pieces.
+    A batch that does not fit in memory is halved; HoldfastError when a single window does not fit.
     """
     nll: list[float] = []
+    halving = Halving("perplexity", "lower utility.perplexity.window")
     for batch in track(ids.split(batch_size), "perplexity"):
-        batch = batch.to(input_device(model))
-        logits = model(input_ids=batch, use_cache=False).logits
-        for row, targets in zip(logits, batch, strict=True):
-            # One window at a time: its float32 logits are the largest thing in memory.
-            loss = torch.nn.functional.cross_entropy(row[:-1].float(), targets[1:].to(row.device))
-            nll.append(float(loss))
+
+        def measure(rows: slice, batch: Tensor = batch) -> list[float]:
+            part = batch[rows]
+            tokens = token_nll(model, Batch(part, torch.ones_like(part), part))
+            means: list[float] = tokens.view(len(part), -1).mean(dim=1).tolist()
+            return means
+
+        nll.extend(itertools.chain.from_iterable(halving(measure, len(batch))))
     return {"nll": nll, "tokens": [ids.shape[1] - 1] * len(nll)}
 
 
