@@ -7,10 +7,13 @@ import tiny_llama
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
-from holdfast.engine import generation
+from holdfast.engine import batch_size, generation
 from holdfast.engine.architecture import decoder_layers
+from holdfast.engine.batches import encode_prompt
 from holdfast.engine.generation import Completion, generate
 from holdfast.errors import HoldfastError
+from holdfast.numerics.noise import normal_rows
+from holdfast.perturbations import activation_noise as noise_module
 from holdfast.perturbations.activation_noise import activation_noise
 
 tokenizer = tiny_llama.tokenizer()
@@ -55,8 +58,8 @@ def test_batches_complete_like_single_prompts_without_cache(dtype: torch.dtype) 
     # Rows that stop early, at different lengths, and rows that never stop must all be there.
     assert len({entry.tokens for entry in expected}) > 4
     assert {entry.finished for entry in expected} == {True, False}
-    for batch_size in (1, 4, 21):
-        assert completions(model, texts, batch_size=batch_size) == expected
+    for size in (1, 4, 21):
+        assert completions(model, texts, batch_size=size) == expected
 
 
 @torch.no_grad()
@@ -138,18 +141,56 @@ def test_one_prompt_too_many_is_told() -> None:
 
 
 class Counting:
-    """A model that notes the number of rows of every first forward pass of a batch."""
+    """A model that notes the rows and tokens of every forward pass."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self.model, self.rows = model, []
+        self.model, self.shapes = model, []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
 
     def __call__(self, **inputs: torch.Tensor) -> object:
-        if inputs["input_ids"].shape[1] > 1:
-            self.rows.append(len(inputs["input_ids"]))
+        self.shapes.append(tuple(inputs["input_ids"].shape))
         return self.model(**inputs)
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of the first pass of every batch."""
+        return [rows for rows, tokens in self.shapes if tokens > 1]
+
+
+def test_prompts_are_batched_by_length_longest_first() -> None:
+    texts = prompts(20)
+    model = Counting(tiny_llama.model())
+    completions(model, texts, batch_size=6, max_new_tokens=1)
+    lengths = sorted((len(encode_prompt(tokenizer, text)) for text in texts), reverse=True)
+    assert model.shapes == [(6, lengths[0]), (6, lengths[6]), (6, lengths[12]), (2, lengths[18])]
+
+
+def test_finished_rows_leave_the_batch() -> None:
+    model = Counting(tiny_llama.model(seed=5))
+    found = completions(model, prompts(21), batch_size=21)
+    steps = [rows for rows, _ in model.shapes]
+    assert len(steps) == max(entry.tokens + entry.finished for entry in found)
+    for step, rows in enumerate(steps[1:], start=1):
+        going = sum(entry.tokens + entry.finished > step for entry in found)
+        assert going <= rows
+        assert going > generation.KEPT_SHARE * rows
+    assert steps[-1] < steps[0]
+
+
+def test_auto_finds_a_batch_size_and_reports_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, texts = Counting(tiny_llama.model(seed=5)), prompts(11)
+    expected = completions(model, texts, batch_size=4)
+    longest = max(len(encode_prompt(tokenizer, text)) for text in texts)
+    free = 5 * batch_size.row_bytes(model, longest + 24) / batch_size.SHARE
+    monkeypatch.setattr(batch_size, "free_bytes", lambda _device: free)
+    model.shapes.clear()
+    assert completions(model, texts, batch_size="auto") == expected
+    assert model.rows == [4, 4, 3]
+    assert capsys.readouterr().err == "generation: 4 rows a batch\n"
 
 
 def test_resumed_run_keeps_its_batches_and_reports_the_rest_once() -> None:
@@ -175,6 +216,28 @@ def test_activation_noise_follows_its_rows_out_of_the_batch() -> None:
         assert completions(model, texts, batch_size=1) == noisy
     assert len({entry.tokens for entry in noisy}) > 3
     assert noisy != completions(model, texts)
+
+
+def test_token_noise_is_the_same_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, texts = tiny_llama.model(seed=5), prompts(7)
+    drawn: dict[tuple[str, int], torch.Tensor] = {}
+
+    def noted(rows: torch.Tensor, count: int, key: object, name: str) -> torch.Tensor:
+        noise = normal_rows(rows, count, key, name)
+        drawn.update(zip([(name, row) for row in rows.tolist()], noise, strict=True))
+        return noise
+
+    monkeypatch.setattr(noise_module, "normal_rows", noted)
+    found = {}
+    for size in (1, 3, 7):
+        drawn = {}
+        with activation_noise(model, 0.5, "token", seed=1):
+            found[size] = completions(model, texts, batch_size=size), drawn
+    alone, needed = found[1]  # without padding and finished rows: every row of noise is needed
+    assert len({entry.tokens for entry in alone}) > 2
+    for texts_completed, noise in found.values():
+        assert texts_completed == alone
+        assert all(torch.equal(noise[place], row) for place, row in needed.items())
 
 
 def test_every_kind_of_stop_token_is_known() -> None:

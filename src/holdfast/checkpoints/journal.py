@@ -35,10 +35,6 @@ class Journal:
             file.write(json.dumps([key, value]) + "\n")
         self._entries[key] = value
 
-    def remove(self) -> None:
-        """Delete the journal: its work is stored elsewhere now."""
-        self.path.unlink(missing_ok=True)
-
     def _recover(self) -> dict[str, Any]:
         lines = self._whole_lines()
         if not lines or lines[0] != self._header:

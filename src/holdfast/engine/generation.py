@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.batches import encode_prompt, end_of_turn
 from holdfast.engine.cache import roomy_cache
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
 
+MOST_ROWS = 256  # of a batch whose size is found
 KEPT_SHARE = 0.8  # finished rows leave the batch, cache and all, once only this share goes on
 
 
@@ -33,7 +35,7 @@ def generate(
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
-    batch_size: int,
+    batch_size: BatchSize,
     on_done: Callable[[int, Completion], None],
     done: Collection[int] = (),
 ) -> None:
@@ -42,13 +44,19 @@ def generate(
     Prompts are batched by length, longest first, so that running out of memory shows at once; a
     batch that does not fit is halved. The batches depend on all prompts, never on ``done`` (the
     indices finished before an interruption, not reported again), so a resumed run gives the same
-    bytes.
+    bytes. That holds for a ``batch_size`` given as a number. For ``auto`` it is found from free
+    memory: where a resumed run finds another one, logits of the prompts still to do may differ in
+    their last bits, as they may between two machines.
 
     Raises:
         HoldfastError: a single prompt does not fit into memory.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     stops, done = stop_tokens(model, tokenizer), frozenset(done)
+    if len(done) == len(prompts):
+        return
+    longest = max(map(len, encoded))
+    batch_size = rows_a_batch(batch_size, model, longest + max_new_tokens, MOST_ROWS, "generation")
     order = sorted(range(len(prompts)), key=lambda index: (-len(encoded[index]), index))
     waiting = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][::-1]
     while waiting:
@@ -95,8 +103,9 @@ def _decode(
     try:
         return _greedy(model, rows, max_new_tokens, stops)
     except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return None
+        pass  # leaving the handler first frees what the failed pass held
+    torch.cuda.empty_cache()
+    return None
 
 
 def _greedy(
@@ -104,38 +113,42 @@ def _greedy(
 ) -> list[list[int]]:
     device = input_device(model)
     input_ids, mask = (tensor.to(device) for tensor in _pad_left(rows))
+    seen, positions = mask.shape[1], (mask.cumsum(dim=1) - 1).clamp(min=0)
+    mask = torch.cat([mask, mask.new_ones(len(rows), max_new_tokens)], dim=1)
     stop_ids = torch.tensor(sorted(stops), device=device)
     cache = roomy_cache(model.config)
-    new_tokens: list[list[int]] = [[] for _ in rows]
-    held = torch.arange(len(rows))  # the row of `new_tokens` that each row of the tensors is
+    new_tokens = torch.zeros(len(rows), max_new_tokens, dtype=torch.long, device=device)
+    held = torch.arange(len(rows), device=device)  # the row of `new_tokens` that each row is
     going = torch.ones(len(rows), dtype=torch.bool, device=device)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    for _ in range(max_new_tokens):
+    for step in range(max_new_tokens):
         logits = model(
             input_ids=input_ids,
-            attention_mask=mask,
+            attention_mask=mask[:, : seen + step],
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits
         chosen = logits[:, -1].argmax(dim=-1).to(device)
-        for row, token, counts in zip(held.tolist(), chosen.tolist(), going.tolist(), strict=True):
-            if counts:
-                new_tokens[row].append(token)
-        going = going & torch.isin(chosen, stop_ids, invert=True)
-        left = int(going.sum())
+        new_tokens[held, step] = chosen
+        going &= torch.isin(chosen, stop_ids, invert=True)
+        left = int(going.sum())  # a step's one transfer: a GPU is waited for here
         if left == 0:
             break
         if left <= KEPT_SHARE * len(going):
             keep = going.nonzero().squeeze(1)
-            held, chosen, mask = held[keep.cpu()], chosen[keep], mask[keep]
+            held, chosen, mask = held[keep], chosen[keep], mask[keep]
             positions, going = positions[keep], going[keep]
             cache.batch_select_indices(keep)
         input_ids = chosen.unsqueeze(1)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions[:, -1:] + 1
-    return new_tokens
+    return [_until_stop(row, stops) for row in new_tokens.tolist()]
+
+
+def _until_stop(tokens: list[int], stops: frozenset[int]) -> list[int]:
+    """Cut after the first stop token: a finished row went on until it left the batch."""
+    end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens))
+    return tokens[: end + 1]
 
 
 def _pad_left(rows: list[list[int]]) -> tuple[Tensor, Tensor]:

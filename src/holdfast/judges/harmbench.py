@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from holdfast.engine.batch_size import BatchSize
 from holdfast.judges.label_logits import Answer, read_answers, read_label, spellings
 from holdfast.judges.markers import neutralize, special_tokens
 from holdfast.judges.verdict import Item, OnDone, Verdict
 
 LABELS = ("yes", "no")
+TEMPLATES = ("prompt", "prompt_contextual")
 INSTRUCTION_MARKERS = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"}
 SCORE_DIGITS = 4  # beyond them scores differ between devices and batch sizes
 
@@ -28,7 +30,7 @@ class HarmBenchJudge:
         template: Mapping[str, str],
         *,
         max_completion_tokens: int = 512,
-        batch_size: int = 16,
+        batch_size: BatchSize = "auto",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -39,7 +41,11 @@ class HarmBenchJudge:
         self.labels = (spellings(tokenizer, LABELS[0]), spellings(tokenizer, LABELS[1]))
 
     def judge(self, items: Sequence[Item], on_done: OnDone, known: Mapping[int, Verdict]) -> None:
-        """See ``Judge.judge``."""
+        """See ``Judge.judge``.
+
+        No batch mixes the two templates, which begin differently. Batches by behavior would share
+        longer beginnings, but lose more to padding than they save.
+        """
         rendered = [self.prompt(item) for item in items]
         prompts = [self.tokenizer(text)["input_ids"] for text, _ in rendered]
 
@@ -48,7 +54,9 @@ class HarmBenchJudge:
                 [(index, self._verdict(answer, rendered[index][1])) for index, answer in answers]
             )
 
-        read_answers(self.model, prompts, self.labels, self.batch_size, collect, known)
+        for template in TEMPLATES:
+            group = {i: prompts[i] for i, item in enumerate(items) if _template(item) == template}
+            read_answers(self.model, group, self.labels, self.batch_size, collect, known)
 
     def prompt(self, item: Item) -> tuple[str, bool]:
         """Return the judge's prompt, and whether the completion held prompt markers.
@@ -58,8 +66,7 @@ class HarmBenchJudge:
         clipped = self._clip(item.completion)
         generation = neutralize(clipped, self.markers)
         flagged = neutralize(item.completion, self.markers) != item.completion
-        contextual = "context" in item.behavior["tags"]
-        text = self.template["prompt_contextual" if contextual else "prompt"].format(
+        text = self.template[_template(item)].format(
             behavior=item.behavior["behavior"],
             context=item.behavior["context"],
             generation=generation,
@@ -79,3 +86,7 @@ class HarmBenchJudge:
         if read == "yes":
             return Verdict("yes", score, flagged)
         return Verdict("no" if read == "no" else "unparsed", score, flagged)
+
+
+def _template(item: Item) -> str:
+    return TEMPLATES["context" in item.behavior["tags"]]

@@ -1,16 +1,30 @@
-"""The answer of a judge that speaks one word: one forward pass, read at the last position."""
+"""The answer of a judge that speaks one word: one forward pass, read at the last position.
+
+The tokens that all prompts begin with (the judge's instructions) are run once, and every batch goes
+on from their keys and values, if they are enough to make up for the slower attention of such a
+pass, which needs a mask.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Cache
 
+from holdfast.engine.batch_size import BatchSize, rows_a_batch
+from holdfast.engine.cache import prefix_cache
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
+
+# Whole prompts are read at once, so a device is busy with few rows; more only add padding.
+TOKENS_A_PASS = 8192
+WORTH_SHARING = 1 / 8  # of all tokens: below a tenth, the mask cost more than was saved
 
 
 @dataclass(frozen=True)
@@ -23,25 +37,42 @@ class Answer:
 
 def read_answers(
     model: Any,
-    prompts: Sequence[Sequence[int]],
+    prompts: Mapping[int, list[int]],
     labels: tuple[Sequence[int], Sequence[int]],
-    batch_size: int,
+    batch_size: BatchSize,
     on_done: Callable[[list[tuple[int, Answer]]], None],
     known: Container[int] = (),
 ) -> None:
-    """Read the next token after every prompt (token ids), longest prompts first.
+    """Read the next token after every prompt (token ids by index), longest prompts first.
 
     ``labels`` holds the tokens that spell each of the two labels; the probability of a label is
     the sum over its tokens. ``on_done`` gets each batch as (index, answer); a batch whose indexes
     are all ``known`` is left out. Prompts are padded on the right and read at their own last
     token, which a causal model computes without seeing the padding. A batch that does not fit in
     memory is halved; HoldfastError when a single prompt does not fit.
+
+    Batches and the shared beginning depend on all prompts, never on ``known``: a resumed run gives
+    the same bytes, if ``batch_size`` is a number. What ``auto`` finds depends on free memory.
     """
+    if all(index in known for index in prompts):
+        return
+    longest = max(map(len, prompts.values()))
+    limit = max(1, TOKENS_A_PASS // longest)
+    batch_size = rows_a_batch(batch_size, model, longest, limit, "judge")
+    shared = _shared(model, list(prompts.values()))
     for indexes in _batches(prompts, batch_size):
         if all(index in known for index in indexes):
             continue
-        answers = _answer(model, [prompts[index] for index in indexes], labels)
+        answers = _answer(model, [prompts[index] for index in indexes], labels, shared)
         on_done(list(zip(indexes, answers, strict=True)))
+
+
+def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
+    """Return the longest beginning of all prompts that leaves at least one token of each."""
+    first, last = min(prompts), max(prompts)  # the two that differ earliest
+    room = min(map(len, prompts)) - 1
+    differs = (place for place in range(room) if first[place] != last[place])
+    return first[: next(differs, room)]
 
 
 def spellings(tokenizer: Any, label: str) -> list[int]:
@@ -59,21 +90,34 @@ def read_label(tokenizer: Any, token: int) -> str:
     return str(tokenizer.decode([token])).strip().lower()
 
 
-def _batches(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+def _batches(prompts: Mapping[int, list[int]], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(prompts, key=lambda index: -len(prompts[index]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
+def _shared(model: Any, prompts: Sequence[list[int]]) -> Cache | None:
+    beginning = common_prefix(prompts)
+    if len(beginning) * len(prompts) < WORTH_SHARING * sum(map(len, prompts)):
+        return None
+    try:
+        return prefix_cache(model, beginning)
+    except torch.OutOfMemoryError:
+        return None  # the first batch, halved, will say so
+
+
 def _answer(
-    model: Any, prompts: list[Sequence[int]], labels: tuple[Sequence[int], Sequence[int]]
+    model: Any,
+    prompts: list[list[int]],
+    labels: tuple[Sequence[int], Sequence[int]],
+    shared: Cache | None,
 ) -> list[Answer]:
     try:
-        logits = _last_logits(model, prompts)
+        logits = _last_logits(model, prompts, shared)
     except torch.OutOfMemoryError:
         logits = None  # leaving the handler first frees what the failed pass held
     if logits is None:
-        return _halved(model, prompts, labels)
+        return _halved(model, prompts, labels, shared)
     yes, no = (logits[:, list(tokens)].logsumexp(dim=-1) for tokens in labels)
     return [
         Answer(int(token), float(odds))
@@ -82,7 +126,10 @@ def _answer(
 
 
 def _halved(
-    model: Any, prompts: list[Sequence[int]], labels: tuple[Sequence[int], Sequence[int]]
+    model: Any,
+    prompts: list[list[int]],
+    labels: tuple[Sequence[int], Sequence[int]],
+    shared: Cache | None,
 ) -> list[Answer]:
     torch.cuda.empty_cache()
     if len(prompts) == 1:
@@ -91,24 +138,45 @@ def _halved(
             "use a device with more memory"
         )
     middle = len(prompts) // 2
-    return _answer(model, prompts[:middle], labels) + _answer(model, prompts[middle:], labels)
+    return [
+        answer
+        for half in (prompts[:middle], prompts[middle:])
+        for answer in _answer(model, half, labels, shared)
+    ]
 
 
 @torch.no_grad()
-def _last_logits(model: Any, prompts: list[Sequence[int]]) -> Tensor:
-    """Return float32 logits [prompts, vocabulary] after each prompt's last token."""
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
-    input_ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, : len(prompt)] = torch.tensor(prompt)
-    mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
-    # Only the positions where some prompt ends are put through the language-model head.
-    ends, row_end = torch.unique(lengths - 1, return_inverse=True)
-    device = input_device(model)
-    logits = model(
-        input_ids=input_ids.to(device),
-        attention_mask=mask.to(device),
-        logits_to_keep=ends.to(device),
-        use_cache=False,
-    ).logits
-    return logits[torch.arange(len(prompts)), row_end.to(logits.device)].float().cpu()
+def _last_logits(model: Any, prompts: list[list[int]], shared: Cache | None) -> Tensor:
+    """Return float32 logits [prompts, vocabulary] after each prompt's last token.
+
+    ``shared`` holds the keys and values of tokens that all prompts begin with.
+    """
+    start = shared.get_seq_length() if shared is not None else 0
+    rests = [torch.tensor(prompt[start:]) for prompt in prompts]
+    input_ids = pad_sequence(rests, batch_first=True)
+    with _head_sees(model, torch.tensor([len(rest) - 1 for rest in rests])):
+        logits = model(
+            input_ids=input_ids.to(input_device(model)),
+            past_key_values=shared,
+            use_cache=shared is not None,
+        ).logits
+    return logits[0].float().cpu()
+
+
+@contextmanager
+def _head_sees(model: Any, ends: Tensor) -> Iterator[None]:
+    """Let the output layer see only position ``ends[row]`` of each row: logits are [1, rows, .].
+
+    ``logits_to_keep`` keeps the same positions of every row, as many as there are lengths.
+    """
+
+    def select(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = inputs[0]
+        rows = torch.arange(len(ends), device=hidden.device)
+        return (hidden[rows, ends.to(hidden.device)].unsqueeze(0), *inputs[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()

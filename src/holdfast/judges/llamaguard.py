@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.data.behaviors import behavior_prompt
+from holdfast.engine.batch_size import BatchSize
 from holdfast.errors import HoldfastError
 from holdfast.judges.label_logits import Answer, read_answers
 from holdfast.judges.markers import neutralize, special_tokens
@@ -27,7 +28,12 @@ class LlamaGuardJudge:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, answer_prefix: str = "\n\n", batch_size: int = 16
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        answer_prefix: str = "\n\n",
+        batch_size: BatchSize = "auto",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -43,7 +49,7 @@ class LlamaGuardJudge:
     def judge(self, items: Sequence[Item], on_done: OnDone, known: Mapping[int, Verdict]) -> None:
         """See ``Judge.judge``."""
         rendered = [self.prompt(item) for item in items]
-        prompts = [self._tokens(text) for text, _ in rendered]
+        prompts = {index: self._tokens(text) for index, (text, _) in enumerate(rendered)}
         unsafe, safe = self.labels
 
         def collect(answers: list[tuple[int, Answer]]) -> None:

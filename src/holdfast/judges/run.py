@@ -34,7 +34,7 @@ def judge_completions(
     """Write the verdicts on ``completions`` (rows of completions.jsonl, by perturbation).
 
     Only rows of the set ``behaviors`` are judged, equal completions of a behavior once. Work that
-    ``journal_path`` holds is not done again; the journal is removed when ``out_path`` is written.
+    ``journal_path`` holds is not done again, by a job of several judges that was killed either.
     A row is {"perturbation", "level", "draw", "id", "verdict", "score", "flagged"}; rows are
     sorted by perturbation, level, draw and the behavior's place in ``behaviors``.
 
@@ -61,7 +61,6 @@ def judge_completions(
             for row in rows
         ),
     )
-    journal.remove()
 
 
 def build_judge(settings: Any, load_model: LoadModel | None, template_path: Any = None) -> Judge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,11 @@ from holdfast.checkpoints.settings import ModelSettings
 from holdfast.data.settings import DataSource
 
 PrefixList = Literal["strings29", "gcg7", "lower32"]
+BatchSize = Annotated[int, Field(ge=1)] | Literal["auto"]
+BATCH_SIZE = (
+    "completions a batch, halved on out-of-memory; `auto`: as many as free memory holds. A number "
+    "makes runs comparable bit for bit across machines: scores depend on it in their last bits"
+)
 
 
 class _Judge(BaseModel):
@@ -29,7 +34,7 @@ class HarmBench(_Judge):
     max_completion_tokens: int = Field(
         512, ge=1, description="a completion is cut to this many of the judge's tokens"
     )
-    batch_size: int = Field(16, ge=1, description="completions a batch; halved on out-of-memory")
+    batch_size: BatchSize = Field("auto", description=BATCH_SIZE)
 
 
 class LlamaGuard(_Judge):
@@ -40,7 +45,7 @@ class LlamaGuard(_Judge):
     answer_prefix: str = Field(
         "\n\n", description="text between the chat template's end and the label"
     )
-    batch_size: int = Field(16, ge=1, description="completions a batch; halved on out-of-memory")
+    batch_size: BatchSize = Field("auto", description=BATCH_SIZE)
 
 
 class RefusalPrefix(_Judge):
