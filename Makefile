@@ -2,14 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/pocket
+# In an environment of its own: it needs newer packages than llm-compressor allows.
+GPTQMODEL := gptqmodel==7.7.0 pydantic tqdm
 
-.PHONY: demo test check bench lock docs clean
+.PHONY: demo paper-tiny test check bench lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed ## the whole pipeline on the embedded world
 	$(BIN)/snakemake --cores all
 	$(BIN)/snakemake --cores 1 --report $(RUN)/report.html
 	$(BIN)/holdfast show $(RUN)
+
+paper-tiny: .venv/installed ## the paper's jobs on small untrained models, about 15 minutes
+	$(BIN)/python tools/paper_tiny.py
+	$(BIN)/snakemake --cores all --configfile config/paper.yaml config/paper-tiny.yaml
 
 test: .venv/installed-dev ## all tests
 	$(BIN)/pytest
@@ -22,6 +28,9 @@ check: .venv/installed-dev ## formatting, lint, types, and that generated files 
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest -q tests/workflow/test_generated.py
 
+bench: .venv/installed-dev ## time and memory against the plain computations, 12 minutes
+	$(BIN)/python -m benchmarks
+
 docs: .venv/installed-dev ## regenerate the JSON schema and config/README.md
 	$(BIN)/python -m holdfast.config.document
 
@@ -30,6 +39,9 @@ lock: ## resolve the pins anew
 	.venv-lock/bin/pip install --quiet torch==2.13.0
 	.venv-lock/bin/pip install --quiet ".[pipeline]" .[dev]
 	.venv-lock/bin/python tools/lock.py
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet $(GPTQMODEL)
+	.venv-lock/bin/python tools/lock.py gptqmodel $(GPTQMODEL)
 	rm -rf .venv-lock
 
 clean: ## remove the environment and the demo's results
