@@ -10,10 +10,10 @@ import pytest
 import tiny_llama
 import torch
 
-from holdfast.arms import first_order
 from holdfast.arms.first_order import train
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import FirstOrder
+from holdfast.arms.training_state import CHECKPOINT
 from holdfast.engine.batches import collate
 from holdfast.errors import HoldfastError
 
@@ -94,12 +94,12 @@ sys.path.insert(0, sys.argv[2])
 import tiny_llama
 import test_arms_first_order as case
 from holdfast.arms import first_order
-save = first_order._save
-def save_then_die(*arguments):
-    save(*arguments)
-    if len(arguments[-1]) == 10:
+save = first_order.save_state
+def save_then_die(*arguments, **named):
+    save(*arguments, **named)
+    if len(arguments[4]) == 10:
         os.kill(os.getpid(), signal.SIGKILL)
-first_order._save = save_then_die
+first_order.save_state = save_then_die
 settings = case.settings(momentum=0.5)
 first_order.train(tiny_llama.model(), case.EXAMPLES, settings, seed=1, scratch=Path(sys.argv[1]))
 """
@@ -120,7 +120,7 @@ def test_killed_training_resumes_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
     train(tiny_llama.model(), EXAMPLES, settings(), seed=1, scratch=tmp_path)
-    assert (tmp_path / first_order.CHECKPOINT).exists()
+    assert (tmp_path / CHECKPOINT).exists()
     other, fresh = tiny_llama.model(), tiny_llama.model()
     history = train(other, EXAMPLES, settings(), seed=2, scratch=tmp_path)
     assert history == train(fresh, EXAMPLES, settings(), seed=2, scratch=tmp_path / "empty")

@@ -2,19 +2,24 @@ from pathlib import Path
 
 from holdfast.job import job
 
-with job(snakemake) as (settings, max_length):
-    from holdfast.arms.make import make_first_order
-    from holdfast.arms.settings import FirstOrder
-    from holdfast.checkpoints.atomic import write_json
+# Training on several GPUs starts processes, which read this file once more.
+if __name__ == "__main__":
+    with job(snakemake) as (settings, max_length):
+        from holdfast.arms.make import make_first_order
+        from holdfast.arms.settings import FirstOrder
+        from holdfast.checkpoints.atomic import write_json
 
-    cost = make_first_order(
-        FirstOrder.model_validate(settings),
-        parent=Path(snakemake.input.lineage[0]),
-        data=Path(snakemake.input.data),
-        max_length=max_length,
-        seed=int(snakemake.wildcards.seed),
-        weights=Path(snakemake.output.weights),
-        scratch=Path(snakemake.params.scratch),
-    )
-    names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
-    write_json(snakemake.output.cost, cost | names)
+        cost, history = make_first_order(
+            FirstOrder.model_validate(settings),
+            parent=Path(snakemake.input.lineage[0]),
+            data=Path(snakemake.input.data),
+            max_length=max_length,
+            seed=int(snakemake.wildcards.seed),
+            weights=Path(snakemake.output.weights),
+            scratch=Path(snakemake.params.scratch),
+            processes=max(1, snakemake.resources.get("gpu", 0)),
+        )
+        names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
+        write_json(snakemake.output.cost, cost | names)
+        steps = {"seed": int(snakemake.wildcards.seed), "steps": [vars(step) for step in history]}
+        write_json(snakemake.output.history, steps | names)

@@ -6,36 +6,23 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import AutocastKwargs
 from torch import Tensor
 
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import FirstOrder
-from holdfast.checkpoints.atomic import atomic_file
+from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_state, save_state
 from holdfast.engine.batches import Example, collate, digest
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.engine.parameters import fingerprint
 from holdfast.errors import HoldfastError
 from holdfast.progress import track
-
-CHECKPOINT = "training.pt"
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """One optimizer step: loss in nats a token before it, gradient norm before clipping."""
-
-    step: int
-    loss: float
-    tokens: int
-    learning_rate: float
-    gradient_norm: float
 
 
 def train(
@@ -46,7 +33,7 @@ def train(
     seed: int,
     scratch: Path,
 ) -> list[TrainingStep]:
-    """Train ``model`` in place on ``examples`` and return one entry a step.
+    """Train ``model`` in place on ``examples`` in this process; return one entry a step.
 
     Weights are float32 while they train and are rounded once, to their own types, at the end. The
     loss is the token mean over all of a step's samples, however they are split into forward passes.
@@ -54,46 +41,106 @@ def train(
     again with the same arguments goes on from there and ends with the same bits. The caller deletes
     ``scratch`` once the model is stored.
 
+    Memory for 8 billion parameters, computed: weights and gradients 60 GiB, and beside them, with
+    gradient checkpointing, about 6 GiB for one sample of 1,536 tokens, so that one GPU of 80 GB
+    will do. Momentum takes another 30 GiB: two such GPUs, by ``holdfast.arms.distributed``.
+
     Raises:
         HoldfastError: the loss or the gradient is no finite number.
     """
-    identity = _identity(model, examples, settings, seed)
-    with _float32_parameters(model), _training_mode(model, settings.gradient_checkpointing):
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            foreach=False,  # no second copy of all gradients
-        )
-        history = _resume(scratch / CHECKPOINT, identity, model, optimizer)
+    run = identify(model, examples, settings, seed)
+    with _float32_parameters(model), training_mode(model, settings.gradient_checkpointing):
+        optimizer = sgd(model, settings)
         with _accelerated(model, settings) as accelerator:
-            for step in track(range(len(history), settings.steps), "first-order training"):
-                torch.manual_seed(seed * settings.steps + step)  # dropout, in a model that has it
-                history.append(_step(accelerator, model, optimizer, examples, settings, step, seed))
-                if (step + 1) % settings.save_every == 0 and step + 1 < settings.steps:
-                    _save(scratch / CHECKPOINT, identity, model, optimizer, history)
+            process = _OneProcess(model, accelerator)
+            return train_steps(process, optimizer, examples, settings, seed, scratch, run)
+
+
+class Process(Protocol):
+    """A process's part in training: which rows it takes, and what it tells the others."""
+
+    model: Any
+    first: bool  # whether this process reports and writes
+    alone: bool
+
+    def passes(self, chosen: Sequence[Example], batch_size: int) -> list[Sequence[Example]]:
+        """Return this process's forward passes of a step's samples."""
+
+    def backward(self, rows: Sequence[Example], tokens: int) -> Tensor:
+        """Add the gradient of these rows' share of the mean over ``tokens``; return that share."""
+
+    def loss(self, shares: Sequence[Tensor]) -> float:
+        """Sum all processes' shares of the loss."""
+
+    def clip(self, limit: float) -> float:
+        """Clip the gradient of the whole model to a global norm; return the norm before."""
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Gather a parameter, or what belongs to one; only the first process gets it."""
+
+    def part(self, tensor: Tensor, parameter: Tensor) -> Tensor:
+        """Return this process's part of a whole tensor that belongs to ``parameter``."""
+
+
+class _OneProcess:
+    """The whole model and every row."""
+
+    first = alone = True
+
+    def __init__(self, model: Any, accelerator: Accelerator) -> None:
+        self.model = model
+        self._accelerator = accelerator
+
+    def passes(self, chosen: Sequence[Example], batch_size: int) -> list[Sequence[Example]]:
+        return [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+
+    def backward(self, rows: Sequence[Example], tokens: int) -> Tensor:
+        total, _ = response_nll(self.model, collate(rows, pad_id=0))
+        loss = total / tokens
+        self._accelerator.backward(loss)
+        return loss.detach()
+
+    def loss(self, shares: Sequence[Tensor]) -> float:
+        return math.fsum(torch.stack(list(shares)).tolist())
+
+    def clip(self, limit: float) -> float:
+        return float(self._accelerator.clip_grad_norm_(self.model.parameters(), limit))
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def part(self, tensor: Tensor, _parameter: Tensor) -> Tensor:
+        return tensor
+
+
+def train_steps(
+    process: Process,
+    optimizer: torch.optim.Optimizer,
+    examples: Sequence[Example],
+    settings: FirstOrder,
+    seed: int,
+    scratch: Path,
+    run: str,
+) -> list[TrainingStep]:
+    """Do the steps that the state in ``scratch`` of the same ``run`` has not done yet.
+
+    Several processes hand the trained weights on by that state too, so they also write the last.
+    """
+    path, model = scratch / CHECKPOINT, process.model
+    history = load_state(path, run, model, optimizer, part=process.part)
+    left = range(len(history), settings.steps)
+    for step in track(left, "first-order training") if process.first else left:
+        torch.manual_seed(seed * settings.steps + step)  # dropout, in a model that has it
+        history.append(_step(process, optimizer, examples, settings, step, seed))
+        due = (step + 1) % settings.save_every == 0
+        if due if step + 1 < settings.steps else not process.alone:
+            whole, writes = process.whole, process.first
+            save_state(path, run, model, optimizer, history, whole=whole, writes=writes)
     return history
 
 
-@contextmanager
-def _accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
-    """Let accelerate run the model's forward passes in the type that ``compute`` names."""
-    AcceleratorState._reset_state()  # another training in this process may have used another type
-    accelerator = Accelerator(
-        mixed_precision="bf16" if settings.compute == "bfloat16" else "no",
-        cpu=input_device(model).type == "cpu",
-    )
-    prepared = accelerator.prepare(model)
-    try:
-        yield accelerator
-    finally:
-        accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
-
-
 def _step(
-    accelerator: Accelerator,
-    model: Any,
+    process: Process,
     optimizer: torch.optim.Optimizer,
     examples: Sequence[Example],
     settings: FirstOrder,
@@ -108,13 +155,9 @@ def _step(
     factor = rate_factor(settings.scheduler, step, settings.steps, settings.warmup_ratio)
     for group in optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
-    losses = [
-        _backward(accelerator, model, chosen[start : start + settings.batch_size], tokens)
-        for start in range(0, size, settings.batch_size)
-    ]
-    loss = math.fsum(torch.stack(losses).tolist())
-    limit = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
-    norm = float(accelerator.clip_grad_norm_(model.parameters(), limit))
+    passes = process.passes(chosen, settings.batch_size)
+    loss = process.loss([process.backward(rows, tokens) for rows in passes])
+    norm = process.clip(math.inf if settings.max_grad_norm is None else settings.max_grad_norm)
     if not math.isfinite(loss + norm):
         raise HoldfastError(
             f"first-order step {step}: the loss is {loss} and the gradient norm {norm}: lower "
@@ -125,12 +168,34 @@ def _step(
     return TrainingStep(step, loss, tokens, settings.learning_rate * factor, norm)
 
 
-def _backward(accelerator: Accelerator, model: Any, rows: Sequence[Example], tokens: int) -> Tensor:
-    """Add the gradient of these rows' share of the token mean; return that share."""
-    total, _ = response_nll(model, collate(rows, pad_id=0))
-    loss = total / tokens
-    accelerator.backward(loss)
-    return loss.detach()
+def sgd(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
+    """Return the optimizer of Table 5."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        foreach=False,  # no second copy of all gradients
+    )
+
+
+@contextmanager
+def _accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
+    """Let accelerate run the model's forward passes in the type that ``compute`` names."""
+    AcceleratorState._reset_state()  # another training in this process may have used another type
+    # The cache keeps a 16-bit copy of every weight to the end of a forward pass. Checkpointing
+    # drops what a layer leaves behind, but could not drop those.
+    cached = AutocastKwargs(cache_enabled=not settings.gradient_checkpointing)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if settings.compute == "bfloat16" else "no",
+        cpu=input_device(model).type == "cpu",
+        kwargs_handlers=[cached],
+    )
+    prepared = accelerator.prepare(model)
+    try:
+        yield accelerator
+    finally:
+        accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
 
 
 @contextmanager
@@ -148,7 +213,8 @@ def _float32_parameters(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
+def training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
+    """Put the model into training mode, with or without gradient checkpointing, and back."""
     was_training = model.training
     model.train()
     if checkpointing:
@@ -161,41 +227,8 @@ def _training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
         model.train(was_training)
 
 
-def _identity(model: Any, examples: Sequence[Example], settings: FirstOrder, seed: int) -> str:
-    """Digest what the result depends on, so that no other run's checkpoint is taken up."""
+def identify(model: Any, examples: Sequence[Example], settings: FirstOrder, seed: int) -> str:
+    """Digest what the result depends on, so that no other run's state is taken up."""
     fields = settings.model_dump(include=set(FirstOrder.model_fields))
     parts = (fingerprint(model), fields, seed, digest(examples))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _save(
-    path: Path,
-    identity: str,
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    history: list[TrainingStep],
-) -> None:
-    state = {
-        "identity": identity,
-        "parameters": {name: parameter.data for name, parameter in model.named_parameters()},
-        "optimizer": optimizer.state_dict(),
-        "history": [vars(entry) for entry in history],
-    }
-    with atomic_file(path) as temporary:
-        torch.save(state, temporary)
-
-
-@torch.no_grad()
-def _resume(
-    path: Path, identity: str, model: Any, optimizer: torch.optim.Optimizer
-) -> list[TrainingStep]:
-    """Load the checkpoint of the very same run, if there is one; return the steps done."""
-    if not path.exists():
-        return []
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    if state["identity"] != identity:
-        return []
-    for name, parameter in model.named_parameters():
-        parameter.copy_(state["parameters"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    return [TrainingStep(**entry) for entry in state["history"]]

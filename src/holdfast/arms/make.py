@@ -6,19 +6,22 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from holdfast.arms.first_order import train
 from holdfast.arms.settings import FirstOrder, ZerothOrder
+from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
+from holdfast.arms.training_state import TrainingStep, load_trained
 from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints.atomic import atomic_dir, read_json, read_jsonl, write_json
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.checkpoints.load import ARM_FILE, CHECKPOINT, REPLAY_LOG, Loaded, load_arm
+from holdfast.checkpoints.load import ARM_FILE, CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
+from holdfast.devices.estimate import zeroth_order
+from holdfast.devices.shape import Shape
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import measured
-
-HISTORY = "history.json"
 
 
 def make_first_order(
@@ -30,21 +33,30 @@ def make_first_order(
     seed: int,
     weights: Path,
     scratch: Path,
-) -> dict[str, Any]:
-    """Align the arm in folder ``parent`` and store a checkpoint in ``weights``; return the cost.
+    processes: int = 1,
+) -> tuple[dict[str, Any], list[TrainingStep]]:
+    """Align the arm in folder ``parent``, store a checkpoint in ``weights``; return cost and steps.
 
     ``data`` holds pairs, cut at ``max_length`` tokens. A killed job goes on from ``scratch``.
+    Several ``processes`` share the work, a GPU each; the result is the same up to rounding.
     """
     resumed = scratch.exists()
-    with measured() as cost:
-        loaded, examples = _load(parent, data, max_length)
-        history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
+    if processes > 1:
+        from holdfast.arms.distributed import train_on_ranks  # a second of imports
+
+        load = partial(_trainable, parent, data, max_length)
+        cost = train_on_ranks(load, settings, seed=seed, scratch=scratch, processes=processes)
+        loaded = load_arm(parent, cards={})
+        history = load_trained(scratch / TRAINING_STATE, loaded.model)
+    else:
+        with measured() as cost:
+            loaded, examples = _load(parent, data, max_length)
+            history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
     with atomic_dir(weights) as made:
         save_checkpoint(loaded.model, loaded.tokenizer, made / CHECKPOINT)
-        write_json(made / HISTORY, [vars(step) for step in history])
         _describe(made, weights, "first_order", parent, seed, settings)
     shutil.rmtree(scratch, ignore_errors=True)
-    return cost | {"stage": "first_order", "steps": settings.steps, "resumed": resumed}
+    return cost | {"stage": "first_order", "steps": settings.steps, "resumed": resumed}, history
 
 
 def make_zeroth_order(
@@ -64,8 +76,12 @@ def make_zeroth_order(
     """
     resumed = scratch.exists()
     layers: Sequence[int] | None = read_json(selection)["top"] if selection else None
+
+    def needs(shape: Shape) -> int:
+        return zeroth_order(shape, settings, max_length, len(layers) if layers else None)
+
     with measured() as cost:
-        loaded, examples = _load(parent, data, max_length)
+        loaded, examples = _load(parent, data, max_length, needs)
         log = refine(
             loaded.model,
             examples,
@@ -83,9 +99,16 @@ def make_zeroth_order(
     return cost | {"stage": "zeroth_order", "steps": settings.steps, "resumed": resumed}
 
 
-def _load(parent: Path, data: Path, max_length: int) -> tuple[Loaded, list[Example]]:
-    loaded = load_arm(parent)
+def _load(
+    parent: Path, data: Path, max_length: int, needs: Needs | None = None
+) -> tuple[Loaded, list[Example]]:
+    loaded = load_arm(parent, needs=needs)
     return loaded, encode_pairs(loaded.tokenizer, read_jsonl(data), max_length)
+
+
+def _trainable(parent: Path, data: Path, max_length: int) -> tuple[Any, list[Example]]:
+    loaded, examples = _load(parent, data, max_length)
+    return loaded.model, examples
 
 
 def _describe(

@@ -54,7 +54,9 @@ class FirstOrder(BaseModel):
         "(16-bit weights would swallow steps of this size)",
     )
     gradient_checkpointing: bool = Field(
-        False, description="recompute activations in the backward pass: less memory, same result"
+        False,
+        description="recompute activations in the backward pass: less memory, same result; one "
+        "GPU of 80 GB needs it at 8 billion parameters, and momentum needs two",
     )
     save_every: int = Field(
         25, gt=0, description="steps between the checkpoints that a killed job resumes from"
@@ -89,6 +91,12 @@ class ZerothOrder(BaseModel):
     )
     forward_batch_size: int = Field(
         8, gt=0, description="data samples a forward pass; memory only, up to rounding"
+    )
+    cache_gib: float = Field(
+        4.0,
+        gt=0,
+        description="memory for the hidden states below the lowest layer that moves, in GiB; "
+        "memory only, up to rounding",
     )
     direction: Literal["gaussian", "sphere"] = Field(
         "gaussian",
