@@ -1,4 +1,4 @@
-"""The frame of every pipeline job: its log, its threads, its errors and its manifest."""
+"""The frame of every pipeline job: its log, threads, GPUs, errors and manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.checkpoints.hub import mask
 from holdfast.checkpoints.manifest import verify, write_manifest
+from holdfast.devices.lease import lease
 from holdfast.errors import HoldfastError
 
 
@@ -20,8 +22,9 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     """Run a script's body: output goes to the rule's log, a manifest is written at the end.
 
     Yields the settings that ``Plan.params`` put into ``params.settings``, without the stage's
-    version. Inputs that differ from what their manifests recorded are refused. A ``HoldfastError``
-    ends the job with its one sentence, in the log and on the terminal.
+    version. As many GPUs as the resource ``gpu`` says are leased until the process ends, and others
+    are hidden. Inputs that differ from what their manifests recorded are refused. A
+    ``HoldfastError`` ends the job with its one sentence, in the log and on the terminal.
     """
     _limit_threads(snakemake.threads)
     terminal = _redirect(Path(snakemake.log[0]))
@@ -29,6 +32,7 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     try:
         for path in snakemake.input:
             verify(path)
+        lease(int(snakemake.resources.get("gpu", 0)))
         yield settings
         write_manifest(
             [str(path) for path in snakemake.output],
@@ -42,7 +46,7 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
         os.write(terminal, f"holdfast: {error}\n".encode())
         sys.exit(1)
     except Exception:
-        traceback.print_exc()
+        print(mask(traceback.format_exc()), file=sys.stderr, flush=True)
         os.write(terminal, f"{snakemake.rule} failed: see {snakemake.log[0]}\n".encode())
         sys.exit(1)
 

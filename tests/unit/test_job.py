@@ -22,7 +22,7 @@ folder = Path(sys.argv[1])
 snakemake = SimpleNamespace(
     threads=1, rule="evaluate", wildcards={"arm": "fo"}, params={"settings": '[3, {"a": 1}]'},
     log=[str(folder / "logs" / "job.log")], input=[str(folder / "in.json")],
-    output=[str(folder / "out.json")],
+    output=[str(folder / "out.json")], resources={"gpu": 0},
 )
 with job(snakemake) as (settings,):
     from holdfast.errors import HoldfastError
