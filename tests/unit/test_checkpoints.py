@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import tiny_llama
@@ -197,22 +199,74 @@ def test_a_folder_without_safetensors_is_refused(folder: Path, tmp_path: Path) -
 REVISION = "0123456789" * 4
 
 
-def test_a_hub_model_is_fetched_at_its_revision(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the folder, to damage."""
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def refused(copy: Path, complaint: str, tokenizer: Literal["none", "plain", "chat"]) -> None:
+    made = copy.parent / "made"
+    with pytest.raises(HoldfastError, match=complaint):
+        prepare_model(
+            ModelSettings(path=str(copy), layers=3),
+            made,
+            copy.parent / "scratch",
+            [],
+            setting="models.x",
+            tokenizer=tokenizer,
+        )
+    assert not made.exists()
+    assert not list(copy.parent.glob(".*.part"))
+
+
+@pytest.mark.parametrize("size", [5, 2000, -1])
+def test_a_shard_that_was_cut_off_is_refused(copy: Path, size: int) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    refused(copy, r"models\.x\.path: .*model\.safetensors is cut off or damaged", "none")
+
+
+def test_missing_shards_and_tensors_are_named(copy: Path) -> None:
+    index = copy / "model.safetensors.index.json"
+    write_json(index, {"weight_map": {"lm_head.weight": "model.safetensors"}})
+    refused(copy, "has no tensor lm_head.weight", "none")
+    write_json(index, {"weight_map": {"a": "model-00002-of-00002.safetensors"}})
+    refused(copy, "lacks model-00002-of-00002.safetensors, which .* names", "none")
+    write_json(index, {})
+    refused(copy, "has no `weight_map`", "none")
+
+
+def test_a_missing_chat_template_is_refused_where_one_is_needed(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+    refused(copy, r"models\.x\.path: the tokenizer in .* has no chat template", "chat")
+    settings = ModelSettings(path=str(copy), layers=3)
+    prepare_model(settings, copy.parent / "made", copy, [], tokenizer="plain")
+
+
+def test_a_tokenizer_without_a_pad_token_pads_with_its_end(
+    copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
+    settings = copy / "tokenizer_config.json"
+    tokens = read_json(settings)
+    del tokens["pad_token"]
+    write_json(settings, tokens)
+    made = copy.parent / "made"
+    prepare_model(ModelSettings(path=str(copy), layers=3), made, copy, [], tokenizer="chat")
+    assert "padded with the end-of-sequence token <end>" in capsys.readouterr().out
+    assert load_arm(made).tokenizer.pad_token == "<end>"  # noqa: S105
+    shutil.rmtree(made)
+    write_json(settings, tokens | {"eos_token": None})
+    refused(copy, r"models\.x\.path: .* has neither a pad nor an eos token", "plain")
 
-    def snapshot(repository: str, *, revision: str, allow_patterns: list[str]) -> str:
-        asked.append((repository, revision))
-        assert "*.safetensors" in allow_patterns
-        assert not {"*.bin", "*.py"} & set(allow_patterns)
-        return str(folder)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    monkeypatch.setattr("holdfast.checkpoints.base._layers", lambda *_: 2)
-    made = prepare(ModelSettings(hub="a/b", revision=REVISION, layers=2), tmp_path)
-    assert asked == [("a/b", REVISION)]
-    assert (base_of(made)["source"], base_of(made)["revision"]) == ("a/b", REVISION)
+def test_damaged_settings_of_a_checkpoint_are_one_sentence(copy: Path) -> None:
+    config = read_json(copy / "config.json")
+    write_json(copy / "config.json", config | {"model_type": "unheard-of"})
+    refused(copy, r"config\.json' is not that of a language model|config\.json is not", "none")
+    write_json(copy / "config.json", config)
+    (copy / "tokenizer.json").write_text("{")
+    refused(copy, r"models\.x\.path: the tokenizer in .* cannot be loaded", "plain")
 
 
 def test_a_hub_failure_is_one_sentence_without_a_token(
@@ -221,6 +275,7 @@ def test_a_hub_failure_is_one_sentence_without_a_token(
     def snapshot(*_: object, **__: object) -> str:
         raise OSError("401 for hf_secretToken123\nand more")
 
+    monkeypatch.setattr("holdfast.checkpoints.hub.time.sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     with pytest.raises(HoldfastError) as error:
         prepare(ModelSettings(hub="a/b", revision=REVISION, layers=2), tmp_path)

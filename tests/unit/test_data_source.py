@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.error import URLError
 
+import fake_hub
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
@@ -41,6 +42,8 @@ def _write(path: Path) -> Path:
         ({"path": "a.csv", "pocket": "a.csv"}, "path"),
         ({"url": "https://example.org/a.csv"}, "needs `sha256`"),
         ({"url": "http://example.org/a.csv", "sha256": DIGEST}, "pattern"),
+        ({"url": "https://me:hunter2@example.org/a.csv", "sha256": DIGEST}, "holds a password"),
+        ({"url": "https://example.org/a.csv?access_token=x", "sha256": DIGEST}, "or token"),
         ({"hub": "some/set", "file": "a.csv"}, "needs `revision`"),
         ({"hub": "some/set", "revision": "main", "file": "a.csv"}, "pattern"),
         ({"hub": "some/set", "revision": COMMIT}, "`file`"),
@@ -153,41 +156,36 @@ def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(module.urllib.request, "urlopen", unreachable)
-    settings = DataSource(url="https://user:hunter2@example.org/a.csv", sha256=DIGEST)
     with pytest.raises(HoldfastError, match="or give the file as `path`") as caught:
-        _fetch(settings, tmp_path)
+        _fetch(_served("https://user:hunter2@example.org/a.csv"), tmp_path)
     assert "hunter2" not in str(caught.value)
 
 
-def test_hub_file_is_asked_for_at_its_commit(
+def test_a_hub_file_is_fetched_at_its_commit_and_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, str] = {}
-
-    def download(**arguments: str) -> str:
-        asked.update(arguments)
-        return str(_write(tmp_path / "hub.csv"))
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    _write(tmp_path / "repository" / "a.csv")
     settings = DataSource(hub="some/set", revision=COMMIT, file="a.csv", sha256=DIGEST)
-    assert _fetch(settings, tmp_path).read_bytes() == BODY
-    assert asked == {
-        "repo_id": "some/set",
-        "filename": "a.csv",
-        "repo_type": "dataset",
-        "revision": COMMIT,
-    }
+    wrong = settings.model_copy(update={"sha256": "f" * 64})
+    with fake_hub.serving() as hub:
+        fake_hub.use(hub, tmp_path / "home", monkeypatch)
+        hub.add("some/set", tmp_path / "repository")
+        assert _fetch(settings, tmp_path).read_bytes() == BODY
+        paths = [request[1] for request in hub.asked]
+        assert f"/datasets/some/set/resolve/{COMMIT}/a.csv" in paths
+        with pytest.raises(HoldfastError, match=r"data\.behaviors\.sha256"):
+            _fetch(wrong, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("kind", "advice"),
     [
-        (errors.GatedRepoError, "accept its terms"),
+        (errors.GatedRepoError, "accept its terms on https://huggingface.co/datasets/some/set "),
         (errors.RepositoryNotFoundError, "check `hub`"),
-        (errors.RevisionNotFoundError, "`revision`"),
-        (errors.RemoteEntryNotFoundError, "check `file`"),
-        (errors.LocalEntryNotFoundError, "download it once online"),
-        (errors.HfHubHTTPError, "try again"),
+        (errors.RevisionNotFoundError, "no such revision"),
+        (errors.RemoteEntryNotFoundError, "check the names"),
+        (errors.LocalEntryNotFoundError, "fetch it once online"),
+        (errors.HfHubHTTPError, "run again"),
     ],
 )
 def test_hub_failures_say_what_to_do_and_keep_secrets(
@@ -197,9 +195,10 @@ def test_hub_failures_say_what_to_do_and_keep_secrets(
         def __init__(self) -> None:
             Exception.__init__(self, "Authorization: Bearer hf_hunter2")
 
-    def download(**_: str) -> str:
+    def download(*_: object, **__: object) -> str:
         raise Failure
 
+    monkeypatch.setattr("holdfast.checkpoints.hub.time.sleep", lambda seconds: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     settings = DataSource(hub="some/set", revision=COMMIT, file="a.csv")
     with pytest.raises(HoldfastError, match=advice) as caught:

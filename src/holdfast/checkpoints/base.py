@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from holdfast.checkpoints.atomic import atomic_dir, write_json
-from holdfast.checkpoints.load import CHECKPOINT, MODEL_FILE
+from holdfast.checkpoints.hub import fetch_snapshot
+from holdfast.checkpoints.load import CHECKPOINT, MODEL_FILE, load_tokenizer
 from holdfast.checkpoints.settings import ModelSettings
+from holdfast.checkpoints.shards import check_shards
 from holdfast.errors import HoldfastError
 
-HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+TokenizerNeed = Literal["none", "plain", "chat"]
 
 
 def prepare_model(
-    settings: ModelSettings, folder: Path, scratch: Path, made_from: list[Path]
+    settings: ModelSettings,
+    folder: Path,
+    scratch: Path,
+    made_from: list[Path],
+    *,
+    setting: str = "model",
+    tokenizer: TokenizerNeed = "none",
 ) -> None:
     """Fill ``folder`` with ``model.json`` and, for a model made here, its checkpoint.
 
@@ -25,28 +32,51 @@ def prepare_model(
         scratch: where half-done training is kept; it survives a killed job.
         made_from: what a model made here learns from: the embedded world (``pocket``), that and
             its base model (``pocket_judge``), or normalised data files (``scratch``).
+        setting: path of ``settings`` in the config, for the messages.
+        tokenizer: whether the checkpoint must have one, and whether with a chat template.
 
     Raises:
-        HoldfastError: the checkpoint cannot be had, or is not what the settings say.
+        HoldfastError: the checkpoint cannot be had, is damaged, or is not what the settings say.
     """
     with atomic_dir(folder) as made:
-        source = _make(settings, made / CHECKPOINT, scratch, made_from)
+        outside = _outside(settings, setting)
+        if outside is None:
+            _make(settings, made / CHECKPOINT, scratch, made_from)
+        checkpoint = outside or made / CHECKPOINT
+        where = f"{setting}.{settings.kind}"
+        check_shards(checkpoint, where)
+        if tokenizer != "none":
+            _check_tokenizer(checkpoint, where, settings, chat=tokenizer == "chat")
         model = {
             "kind": settings.kind,
-            "source": CHECKPOINT if source is None else source,
+            "source": settings.hub or (str(outside) if outside else CHECKPOINT),
             "revision": settings.revision,
             "trust_remote_code": settings.trust_remote_code,
             "dtype": settings.dtype,
-            "layers": _layers(settings, source, made),
-            "meaningless": settings.kind == "scratch",
+            "layers": _layers(settings, checkpoint, setting),
+            "meaningless": settings.says_nothing,
         }
         write_json(made / MODEL_FILE, model)
 
 
-def _make(
-    settings: ModelSettings, checkpoint: Path, scratch: Path, made_from: list[Path]
-) -> str | None:
-    """Make or fetch the weights; return their outside source, or None when they are in place."""
+def _outside(settings: ModelSettings, setting: str) -> Path | None:
+    """Return the folder of a checkpoint that is not made here; a hub's is fetched."""
+    if settings.path:
+        folder = Path(settings.path).expanduser().resolve()
+        if not (folder / "config.json").exists():
+            raise HoldfastError(
+                f"{setting}.path: {settings.path} is not a Hugging Face folder (it has no"
+                " config.json); correct the path"
+            )
+        return folder
+    if settings.hub:
+        assert settings.revision
+        code = settings.trust_remote_code
+        return fetch_snapshot(settings.hub, settings.revision, f"{setting}.hub", code=code)
+    return None
+
+
+def _make(settings: ModelSettings, checkpoint: Path, scratch: Path, made_from: list[Path]) -> None:
     if settings.pocket:
         from holdfast.pocket.base_model import train_base_model
 
@@ -56,61 +86,55 @@ def _make(
 
         world, base = made_from
         train_judge(settings.pocket_judge, world, base / CHECKPOINT, checkpoint)
-    elif settings.scratch:
+    else:
         from holdfast.checkpoints.scratch import train_scratch_model
 
+        assert settings.scratch
         train_scratch_model(settings.scratch, made_from, checkpoint)
-    elif settings.path:
-        return _local(settings.path)
-    else:
-        return _hub(settings)
-    return None
 
 
-def _local(path: str) -> str:
-    folder = Path(path).expanduser().resolve()
-    if not (folder / "config.json").exists():
-        raise HoldfastError(f"path: {path} is not a Hugging Face folder (it has no config.json)")
-    if not list(folder.glob("*.safetensors")):
-        raise HoldfastError(f"path: {path} has no .safetensors file; convert the checkpoint first")
-    return str(folder)
-
-
-def _hub(settings: ModelSettings) -> str:
-    """Download a pinned snapshot into the hub's cache and return the repository's id."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
-
-    assert settings.hub
-    patterns = [*HUB_FILES, "*.py"] if settings.trust_remote_code else HUB_FILES
+def _check_tokenizer(
+    checkpoint: Path, setting: str, settings: ModelSettings, *, chat: bool
+) -> None:
     try:
-        snapshot_download(settings.hub, revision=settings.revision, allow_patterns=patterns)
-    except GatedRepoError:
+        tokenizer = load_tokenizer(checkpoint, remote=settings.trust_remote_code)
+    except HoldfastError as error:
+        raise HoldfastError(f"{setting}: {error}") from None
+    except Exception as error:  # the tokenizers library raises no narrower one
         raise HoldfastError(
-            f"hub: {settings.hub} is gated: accept its licence on its page, then log in with"
-            " `hf auth login`"
+            f"{setting}: the tokenizer in {checkpoint} cannot be loaded ({_first_line(error)});"
+            " a checkpoint needs tokenizer.json and tokenizer_config.json"
         ) from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = re.sub(r"hf_\w+", "hf_***", str(error).splitlines()[0])
+    if chat and not tokenizer.chat_template:
         raise HoldfastError(
-            f"hub: {settings.hub} at {settings.revision} cannot be fetched ({reason})"
-        ) from None
-    return settings.hub
+            f"{setting}: the tokenizer in {checkpoint} has no chat template; use an"
+            " instruction-tuned checkpoint, or add its chat_template.jinja"
+        )
+    if tokenizer.pad_token == tokenizer.eos_token:
+        print(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
 
 
-def _layers(settings: ModelSettings, source: str | None, made: Path) -> int:
+def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
     """Return the checkpoint's number of decoder layers, after comparing it with the settings."""
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(
-        made / CHECKPOINT if source is None else source,
-        revision=settings.revision,
-        trust_remote_code=settings.trust_remote_code,
-    )
-    found = int(config.get_text_config().num_hidden_layers)
+    try:
+        config: Any = AutoConfig.from_pretrained(
+            checkpoint, trust_remote_code=settings.trust_remote_code
+        )
+        found = int(config.get_text_config().num_hidden_layers)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise HoldfastError(
+            f"{setting}.{settings.kind}: {checkpoint / 'config.json'} is not that of a language"
+            f" model known here ({_first_line(error)})"
+        ) from None
     if settings.layer_count is not None and settings.layer_count != found:
         raise HoldfastError(
-            f"layers: {settings.layer_count} does not match the checkpoint, which has {found}"
-            f" decoder layers; write layers: {found}"
+            f"{setting}.layers: {settings.layer_count} does not match the checkpoint, which has"
+            f" {found} decoder layers; write layers: {found}"
         )
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

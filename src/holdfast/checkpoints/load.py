@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-# transformers imports scikit-learn where it is installed, for assisted generation alone: a fifth of
-# a job's start-up. A None in sys.modules reads as "not installed".
-if "sklearn" not in sys.modules and "transformers.generation" not in sys.modules:
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-    from transformers import AutoModelForCausalLM
-
-    del sys.modules["sklearn"]
-
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers import PreTrainedTokenizerBase as Tokenizer
-
 from holdfast.checkpoints.atomic import read_json
+from holdfast.checkpoints.hub import cached_snapshot
+from holdfast.devices.placement import Device, device_map, free_cards
+from holdfast.devices.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
+from holdfast.light import without
+
+# For losses of object detection and assisted generation: a fifth of a job's start-up.
+with without("scipy", "sklearn"):
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+    from transformers import PreTrainedTokenizerBase as Tokenizer
 
 MODEL_FILE = "model.json"
 ARM_FILE = "arm.json"
 CHECKPOINT = "checkpoint"
 REPLAY_LOG = "replay.json"
+
+Needs = Callable[[Shape], int]  # bytes, weights included
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,57 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_arm(folder: str | Path) -> Loaded:
+def load_arm(
+    folder: str | Path,
+    *,
+    cards: Mapping[Device, int] | None = None,
+    needs: Needs | None = None,
+) -> Loaded:
     """Load an arm from its weights folder, composing base, checkpoint and moves.
 
-    ``folder`` holds ``model.json`` (a base model) or ``arm.json`` (a stage and its parent).
+    ``folder`` holds ``model.json`` (a base model) or ``arm.json`` (a stage and its parent). The
+    model goes to the roomiest card, or is spread over several where it needs them: see
+    ``devices.placement.device_map``.
+
+    Args:
+        folder: the arm's weights folder.
+        cards: free bytes by card; by default those of all cards that the job sees. Without any the
+            model stays on the processors.
+        needs: the memory that the stage takes, from the model's shape (``devices.estimate``).
 
     Raises:
-        HoldfastError: the folder holds neither, or something it refers to is missing.
+        HoldfastError: the folder holds neither, something it refers to is missing, or the weights
+            do not fit on the cards.
     """
     folder = Path(folder)
+    cards = free_cards() if cards is None else cards
     if (folder / MODEL_FILE).exists():
-        return _load_base(folder)
+        return _load(checkpoint_of(folder), read_json(folder / MODEL_FILE), cards, needs)
     if not (folder / ARM_FILE).exists():
         raise HoldfastError(f"{folder} holds no {ARM_FILE} or {MODEL_FILE}: run its stage again")
     arm = read_json(folder / ARM_FILE)
     if arm["stage"] == "zeroth_order":
         from holdfast.arms.zeroth_order import replay
 
-        loaded = load_arm(folder / arm["parent"])
-        replay(loaded.model, read_json(folder / REPLAY_LOG))
+        log = read_json(folder / REPLAY_LOG)
+        loaded = load_arm(folder / arm["parent"], cards=cards, needs=_replayed(needs, log))
+        replay(loaded.model, log)
         return loaded
-    base = base_of(folder)
-    return _load(folder / CHECKPOINT, base)
+    return _load(folder / CHECKPOINT, base_of(folder), cards, needs)
+
+
+def checkpoint_of(folder: str | Path) -> Path:
+    """Return the folder of the weights behind a ``model.json``; nothing is fetched.
+
+    Raises:
+        HoldfastError: they came from the hub and are no longer in its cache.
+    """
+    base = read_json(Path(folder) / MODEL_FILE)
+    if base["source"] == CHECKPOINT:
+        return Path(folder) / CHECKPOINT
+    if base["revision"]:
+        return cached_snapshot(base["source"], base["revision"])
+    return Path(base["source"])
 
 
 def base_of(folder: str | Path) -> dict[str, Any]:
@@ -92,26 +121,41 @@ def load_tokenizer(
     return tokenizer
 
 
-def _load_base(folder: Path) -> Loaded:
-    base = read_json(folder / MODEL_FILE)
-    source = base["source"] if base["source"] != CHECKPOINT else folder / CHECKPOINT
-    return _load(source, base)
-
-
-def _load(source: str | Path, base: dict[str, Any]) -> Loaded:
-    revision = base["revision"] if isinstance(source, str) else None
-    if isinstance(source, Path) and not source.is_dir():
+def _load(
+    source: Path, base: dict[str, Any], cards: Mapping[Device, int], needs: Needs | None
+) -> Loaded:
+    if not source.is_dir():
         raise HoldfastError(f"the checkpoint {source} is missing: delete its folder and run again")
     remote = base["trust_remote_code"]
+    dtype = getattr(torch, base["dtype"])
+    places: dict[str, Device] | None = None
+    if cards:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=remote)
+        with torch.device("meta"):
+            empty = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=remote)
+        places = device_map(empty, cards, _needed(needs, config, base["dtype"]))
     model = AutoModelForCausalLM.from_pretrained(
         source,
-        revision=revision,
         trust_remote_code=remote,
         use_safetensors=True,
-        dtype=getattr(torch, base["dtype"]),
+        dtype=dtype,
+        device_map=places,
     )
-    tokenizer = load_tokenizer(source, revision, remote)
+    tokenizer = load_tokenizer(source, remote=remote)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.requires_grad_(False)
-    return Loaded(model.to(device()).eval(), tokenizer, base)
+    return Loaded(model.requires_grad_(False).eval(), tokenizer, base)
+
+
+def _replayed(needs: Needs | None, log: Mapping[str, Any]) -> Needs:
+    """Return the memory of a stage, or of the replay before it, whichever is more."""
+    copies = 2 if log["settings"]["momentum"] > 0 else 1
+    master = torch.float32.itemsize * copies * log["dimension"]
+    return lambda shape: max(needs(shape) if needs else 0, shape.weights + master)
+
+
+def _needed(needs: Needs | None, config: Any, dtype: str) -> int:
+    try:
+        return needs(shape_of(config.to_dict(), dtype)) if needs else 0
+    except KeyError:
+        return 0  # sizes under other names: the weights alone decide

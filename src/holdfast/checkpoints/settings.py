@@ -54,6 +54,11 @@ class ModelSettings(BaseModel):
         None, ge=1, description="number of decoder layers; required for `hub` and `path`"
     )
     dtype: DType = Field("float32", description="type the weights are loaded and stored in")
+    meaningless: bool = Field(
+        False,
+        description="an untrained stand-in, whose numbers mean nothing: every table and figure"
+        " says so (always true of `scratch`)",
+    )
     trust_remote_code: bool = Field(
         False, description="run code from the model's repository; needs a pinned `revision`"
     )
@@ -72,6 +77,11 @@ class ModelSettings(BaseModel):
         if self.trust_remote_code and not self.hub:
             raise ValueError("`trust_remote_code` is only for a `hub` model with a revision")
         return self
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether numbers from this model mean nothing."""
+        return self.meaningless or self.scratch is not None
 
     @property
     def kind(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|api[-_]?key|^sig$|^key$|auth")
 SOURCES = ("pocket", "path", "url", "hub")
 
 
@@ -45,8 +48,19 @@ class DataSource(BaseModel):
             raise ValueError(f"give exactly one of {', '.join(SOURCES)} (found {found})")
         if self.url and not self.sha256:
             raise ValueError("`url` needs `sha256`, the digest of the file")
+        if self.url and _holds_secret(self.url):
+            raise ValueError(
+                "`url` holds a password or token, and settings are stored with the results: "
+                "download the file and give it as `path`"
+            )
         if self.hub and not (self.revision and self.file):
             raise ValueError("`hub` needs `revision` (the 40-digit commit to pin) and `file`")
         if not self.hub and (self.revision or self.file):
             raise ValueError("`revision` and `file` belong to `hub`; remove them")
         return self
+
+
+def _holds_secret(url: str) -> bool:
+    parts = urlsplit(url)
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    return "@" in parts.netloc or any(map(SECRET.search, names))

@@ -47,6 +47,18 @@ def fetch(
     return path
 
 
+def cached(source: DataSource, cache_folder: Path) -> Path:
+    """Return where the download of ``source.url`` is kept."""
+    name = Path(unquote(urlsplit(str(source.url)).path)).name
+    return cache_folder / str(source.sha256) / (name or "download")
+
+
+def without_secrets(url: str) -> str:
+    """Return ``url`` without user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+
+
 def _existing(path: Path, setting: str) -> Path:
     if not path.is_file():
         raise HoldfastError(
@@ -66,9 +78,7 @@ def _verify(path: Path, expected: str, origin: str, setting: str) -> None:
 
 def _download(source: DataSource, cache_folder: Path, setting: str) -> Path:
     url, expected = str(source.url), str(source.sha256)
-    parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"  # no password, no query token
-    target = cache_folder / expected / (Path(unquote(parts.path)).name or "download")
+    shown, target = without_secrets(url), cached(source, cache_folder)
     if target.is_file() and sha256(target) == expected:
         return target
     with atomic_file(target) as temporary:
@@ -112,28 +122,7 @@ def _reason(error: Exception) -> str:
 
 
 def _from_hub(source: DataSource, setting: str) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
+    from holdfast.checkpoints.hub import fetch_file
 
-    name = f"{source.hub}/{source.file} at {source.revision}"
-    try:
-        found = huggingface_hub.hf_hub_download(
-            repo_id=str(source.hub),
-            filename=str(source.file),
-            repo_type="dataset",
-            revision=source.revision,
-        )
-    # The messages of these errors hold request headers and addresses: none is passed on.
-    except errors.GatedRepoError:
-        advice = "is gated: accept its terms on huggingface.co, then run `hf auth login`"
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        advice = "was not found: check `hub` and `revision`, or log in if the dataset is private"
-    except errors.LocalEntryNotFoundError:
-        advice = "is not in the local cache and the hub cannot be reached: download it once online"
-    except errors.EntryNotFoundError:
-        advice = "was not found in that dataset: check `file`"
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        advice = f"could not be downloaded ({type(error).__name__}): try again, or give a `path`"
-    else:
-        return Path(found)
-    raise HoldfastError(f"{setting}.hub: {name} {advice}")
+    repository, file, revision = str(source.hub), str(source.file), str(source.revision)
+    return fetch_file(repository, file, revision, f"{setting}.hub", "dataset")

@@ -24,10 +24,9 @@ def read_rows(path: str | Path) -> list[Row]:
     readers = {".csv": _csv, ".json": read_json, ".jsonl": read_jsonl, ".parquet": _parquet}
     if path.suffix not in readers:
         raise HoldfastError(f"{path}: the file name must end in one of {', '.join(readers)}")
-    try:
-        values = readers[path.suffix](path)
-    except UnicodeDecodeError as error:
-        raise HoldfastError(f"{path} is not text in UTF-8 ({error.reason})") from None
+    if path.suffix != ".parquet":
+        _check_encoding(path)
+    values = readers[path.suffix](path)
     if not isinstance(values, list) or not values:
         raise HoldfastError(f"{path} holds no rows: it must be a table or a list, and not empty")
     rows = [{"text": value} if isinstance(value, str) else value for value in values]
@@ -100,6 +99,15 @@ def _value(path: Path, number: int, row: Row, name: str) -> Any:
     if row.get(name) is None:
         raise HoldfastError(f"{path}, row {number} has no value in column {name}")
     return row[name]
+
+
+def _check_encoding(path: Path) -> None:
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise HoldfastError(
+            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
 
 
 def _csv(path: Path) -> list[Row]:

@@ -1,0 +1,125 @@
+"""Whether the disks hold what the config will write. Estimates, meant to be a little high."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from holdfast.checkpoints.hub import wanted
+from holdfast.config import Settings
+from holdfast.config.settings import FirstOrderArm
+from holdfast.devices.shape import Shape
+from holdfast.perturbations.settings import Gptq, GptqLevel
+from holdfast.plan import Plan
+from holdfast.preflight import sources
+from holdfast.preflight.finding import Finding, bad, good
+from holdfast.preflight.repositories import given, repository
+from holdfast.preflight.shapes import shapes
+
+MARGIN = 1.1  # logs, manifests, file systems
+BYTES_PER_TOKEN = 5
+PROMPTS = 500  # of a set whose size is not in the settings
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each file system that the run writes to."""
+    results = Path("results") / settings.run
+    needs: dict[Path, dict[str, float]] = {results: _results(settings)}
+    downloads = _downloads(settings)
+    if downloads:
+        needs[_hub_cache()] = {"downloads": downloads}
+    disks: dict[int, list[Path]] = defaultdict(list)
+    for folder in needs:
+        disks[_existing(folder).stat().st_dev].append(folder)
+    for folders in disks.values():
+        parts = {name: part for folder in folders for name, part in needs[folder].items()}
+        written = _written(results) if results in folders else 0
+        yield _finding(folders, parts, written)
+
+
+def _finding(folders: list[Path], parts: dict[str, float], written: int) -> Finding:
+    need = max(0.0, sum(parts.values()) * MARGIN - written)
+    free = shutil.disk_usage(_existing(folders[0])).free
+    where = " and ".join(map(str, folders))
+    told = ", ".join(f"{name} {_bytes(part)}" for name, part in parts.items() if part)
+    text = f"{where}: about {_bytes(need)} to write{f' ({told})' if need else ''}"
+    if free < need:
+        return bad(
+            f"{text}, {_bytes(free)} free; make room, link {where} to a larger disk (HF_HOME"
+            " moves the hub's cache), or run fewer arms, seeds or GPTQ levels"
+        )
+    return good(f"{text}, {_bytes(free)} free")
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _results(settings: Settings) -> dict[str, float]:
+    """Return the bytes that each kind of result takes."""
+    plan, seeds, known = Plan(settings), len(settings.seeds), shapes(settings)
+    bases = [shape for path, shape in known.items() if path.startswith("models.")]
+    trained = [arm for arm in settings.arms.values() if isinstance(arm, FirstOrderArm)]
+    grids = [level.bits for arm in settings.arms for level in _gptq_levels(plan, arm)]
+    cells = sum(len(entry.cells) for a in settings.arms for entry in plan.perturbed(a).values())
+    prompts = sum(rows.limit or PROMPTS for rows in (settings.data.behaviors, settings.data.benign))
+    answers = cells * seeds * prompts * settings.generation.max_new_tokens * BYTES_PER_TOKEN
+    every = sources.checkpoints(settings)
+    return {
+        "models": sum(shape.weights for path, shape in known.items() if not every[path].where),
+        "first-order arms": sum(shape.weights for shape in bases) * len(trained) * seeds,
+        "training state": max((_state(shape, trained) for shape in bases), default=0),
+        "GPTQ copies": sum(_quantized(shape, bits) for shape in bases for bits in grids) * seeds,
+        "completions": answers * len(settings.models),
+    }
+
+
+def _gptq_levels(plan: Plan, arm: str) -> list[GptqLevel]:
+    entries = plan.perturbed(arm).values()
+    return [
+        level for entry in entries if isinstance(entry, Gptq) for level in entry.levels.values()
+    ]
+
+
+def _quantized(shape: Shape, bits: int) -> float:
+    """Bytes of a copy whose linear modules take ``bits`` a weight; the rest stays as it is."""
+    linear = shape.layers * shape.linear_parameters
+    return linear * bits / 8 + (shape.parameters - linear) * shape.item
+
+
+def _state(shape: Shape, trained: list[FirstOrderArm]) -> int:
+    """Bytes of the float32 weights, and momentum, that a killed training resumes from."""
+    copies = max((2 if arm.momentum else 1 for arm in trained), default=0)
+    return copies * 4 * shape.parameters
+
+
+def _downloads(settings: Settings) -> int:
+    """Return the bytes of hub models that are not in the cache yet."""
+    places = {source.where for source in sources.checkpoints(settings).values()}
+    return sum(_missing(*place) for place in places if isinstance(place, tuple))
+
+
+def _missing(name: str, revision: str) -> int:
+    if not given(name, revision, "model"):
+        return 0
+    found = repository(name, revision, "model")
+    return sum(found.files[file] for file in found.missing if wanted(file))
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _written(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return folder

@@ -1,0 +1,86 @@
+"""Every model and data file that a run starts from, by its path in the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from holdfast.checkpoints.settings import ModelSettings
+from holdfast.config.settings import Rows, Settings
+from holdfast.data.prepare import Kind
+from holdfast.data.settings import DataSource
+from holdfast.judges.settings import HarmBench, RefusalPrefix
+from holdfast.perturbations.settings import Checkpoint, Variant
+from holdfast.plan.stages import DATASETS
+
+Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repository
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint and what is needed of its tokenizer."""
+
+    model: ModelSettings
+    tokenizer: Literal["none", "plain", "chat"]
+
+    @property
+    def where(self) -> Where | None:
+        """Where its files are; None when the run makes it."""
+        if self.model.path:
+            return Path(self.model.path).expanduser()
+        if self.model.hub:
+            return self.model.hub, str(self.model.revision)
+        return None
+
+
+def checkpoints(settings: Settings) -> dict[str, Source]:
+    """Base models, the judges' models and ready-made quantized checkpoints.
+
+    All tokenizers need a chat template but those of HarmBench's classifiers.
+    """
+    found = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
+    for name, judge in settings.judges.items():
+        if not isinstance(judge, RefusalPrefix):
+            plain = isinstance(judge, HarmBench)
+            found[f"judges.{name}.model"] = Source(judge.model, "plain" if plain else "chat")
+    for name, entry in settings.perturbations.items():
+        if isinstance(entry, Checkpoint):
+            for level, variants in entry.levels.items():
+                for number, variant in enumerate(variants):
+                    path = f"perturbations.{name}.levels.{level}.{number}"
+                    found[path] = Source(_copy(settings, variant), "none")
+    return found
+
+
+def _copy(settings: Settings, variant: Variant) -> ModelSettings:
+    base = settings.models.get(variant.model)
+    source = variant.model_dump(include={"hub", "path", "revision"})
+    return ModelSettings(**source, layers=base.layer_count if base else None)
+
+
+def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
+    """Kind and rows of every data file, as ``holdfast.data.prepare`` takes them."""
+    found: dict[str, tuple[Kind, Rows]] = {
+        f"data.{name}.source": (cast(Kind, kind), getattr(settings.data, name))
+        for name, kind in DATASETS.items()
+    }
+    validation = settings.data.validation
+    if validation:
+        found["data.validation.behaviors.source"] = ("behaviors", validation.behaviors)
+        if validation.pairs.source:
+            found["data.validation.pairs.source"] = ("pairs", Rows(source=validation.pairs.source))
+        if validation.benign:
+            found["data.validation.benign.source"] = ("prompts", validation.benign)
+    for name, task in settings.utility.lm_eval.tasks.items():
+        if task.data:
+            found[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
+    for name, judge in settings.judges.items():
+        if isinstance(judge, HarmBench):
+            found[f"judges.{name}.template"] = ("template", Rows(source=judge.template))
+    return found
+
+
+def hub_data(settings: Settings) -> dict[str, DataSource]:
+    """Data files of the hub."""
+    return {path: rows.source for path, (_, rows) in data(settings).items() if rows.source.hub}

@@ -1,0 +1,7 @@
+rule preflight:
+    log:
+        "<results>/logs/preflight.log",
+    conda:
+        "../../envs/model.yaml"
+    script:
+        "../scripts/preflight.py"
