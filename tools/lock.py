@@ -1,8 +1,13 @@
-"""Write the lock files and environments from what is installed beside this interpreter."""
+"""Write the lock files and environments from what is installed beside this interpreter.
+
+Without arguments: all but the environment of GPTQModel, which needs another torch. With
+``<environment> <requirement>...``: that environment alone.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +16,11 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_PINNED = {"pip", "setuptools", "wheel"}
+BUILD = ("nvidia-", "cuda-", "triton")  # what torch's build for CUDA pins itself
 RESULTS = ("matplotlib", "numpy", "pandas", "pydantic", "pyyaml", "scipy", "statsmodels", "tqdm")
 ENVIRONMENT = """\
 # {what}
-# Pins as in requirements.lock; written by `make lock`.
+# Exact pins, written by `make lock`.
 channels:
   - conda-forge
   - nodefaults
@@ -23,6 +29,13 @@ dependencies:
   - pip
   - pip:
 """
+
+
+ENVIRONMENTS = {
+    "model": "Rules that load a language model.",
+    "results": "Rules that count, tabulate and draw.",
+    "gptqmodel": "The rule that quantizes with GPTQModel, which needs a newer torch.",
+}
 
 
 def pins(requirements: list[str]) -> dict[str, str]:
@@ -45,7 +58,11 @@ def pins(requirements: list[str]) -> dict[str, str]:
             marker = needed.marker
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
                 waiting.append(str(needed))
-    return {name: pin for name, pin in found.items() if name not in NOT_PINNED}
+    return {
+        name: pin
+        for name, pin in found.items()
+        if name not in NOT_PINNED and not name.startswith(BUILD)
+    }
 
 
 def _normal(name: str) -> str:
@@ -70,13 +87,18 @@ def main() -> None:
         "# Exact pins of what the checks and tests need besides, made by `make lock`.\n"
         + _lines(dev)
     )
-    for name, what, chosen in (
-        ("model", "Rules that load a language model.", run),
-        ("results", "Rules that count, tabulate and draw.", pins(list(RESULTS))),
-    ):
-        text = ENVIRONMENT.format(what=what) + _lines(chosen, "      - ")
-        (ROOT / "envs" / f"{name}.yaml").write_text(text)
+    write_environment("model", run)
+    write_environment("results", pins(list(RESULTS)))
+
+
+def write_environment(name: str, chosen: dict[str, str]) -> None:
+    """Write envs/<name>.yaml."""
+    text = ENVIRONMENT.format(what=ENVIRONMENTS[name]) + _lines(chosen, "      - ")
+    (ROOT / "envs" / f"{name}.yaml").write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        write_environment(sys.argv[1], pins(sys.argv[2:]))
+    else:
+        main()

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid, quantize_dequantize
+from holdfast.perturbations.checkpoint import load_model
 from holdfast.perturbations.fake_quant import fake_quant
-from holdfast.perturbations.gptq import load_quantized, quantize_checkpoint
+from holdfast.perturbations.gptq import quantize_checkpoint
 
 IDS = torch.randint(5, 40, (12, 64), generator=torch.Generator().manual_seed(0))
 CALIBRATION = IDS.tolist()
@@ -50,7 +51,7 @@ def test_saved_and_loaded_is_what_was_quantized(grid, dtype, tmp_path, capfd):
     clean = _logits(model)
     head = model.lm_head.weight.clone()
     quantize_checkpoint(model, tiny_llama.tokenizer(), tmp_path / "out", grid, CALIBRATION)
-    loaded = load_quantized(tmp_path / "out", "cpu")
+    loaded = load_model(tmp_path / "out")
     assert torch.equal(_logits(model), _logits(loaded))
     assert not torch.equal(_logits(loaded), clean)
     assert loaded.dtype == dtype
@@ -89,7 +90,7 @@ def test_outputs_are_closer_than_those_of_rounding_to_nearest(tmp_path):
     weights = {name: module.weight.detach().clone() for name, module in modules.items()}
     grid = Grid(3, 8)
     quantize_checkpoint(tiny_llama.model(), tiny_llama.tokenizer(), tmp_path, grid, CALIBRATION)
-    loaded = dict(load_quantized(tmp_path, "cpu").model.layers.named_modules())
+    loaded = dict(load_model(tmp_path).model.layers.named_modules())
 
     def error(name, weight):
         return (seen[name] @ (weight - weights[name]).T).square().mean().item()
@@ -122,7 +123,7 @@ def test_w4a4_equals_a_reloaded_llm_compressor_checkpoint(activations, tmp_path)
         recipe=[QuantizationModifier(config_groups={"group_0": scheme}, ignore=["lm_head"])],
     )
     model.save_pretrained(tmp_path / "oracle", save_compressed=True)
-    expected = _logits(load_quantized(tmp_path / "oracle", "cpu"))
+    expected = _logits(load_model(tmp_path / "oracle"))
     ours = tiny_llama.model()
     with fake_quant(ours, Grid(4, 8), Grid(4, activations)):
         assert torch.equal(_logits(ours), expected)

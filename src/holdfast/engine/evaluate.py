@@ -12,9 +12,10 @@ from torch import Tensor
 
 from holdfast.checkpoints.atomic import read_json, read_jsonl, write_json, write_jsonl
 from holdfast.checkpoints.journal import Journal
-from holdfast.checkpoints.load import Loaded, base_of, device, load_arm, load_tokenizer
+from holdfast.checkpoints.load import Loaded, load_arm
 from holdfast.config.settings import Generation, Utility
 from holdfast.data.behaviors import behavior_prompt
+from holdfast.devices.placement import free_cards
 from holdfast.engine.generation import Completion, generate
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, noise_seed
@@ -95,17 +96,18 @@ def evaluate(
         arm: weights folder of the arm.
         seed: training seed of the arm; with the draw it keys the noise.
         journal: keeps finished pieces; only what it lacks is computed.
-        folder: where the files go; for GPTQ it holds the quantized copies by level.
+        folder: where the files go; it holds the quantized copies by level, where there are any.
     """
     rows: list[dict[str, Any]] = []
     cells: list[dict[str, Any]] = []
     for level, draw in track(perturbation.cells, f"cells of {perturbation.kind}"):
         cell = f"{level}/{draw}"
         if cell not in journal:
-            live = _live(arm) if perturbation.kind != "gptq" else _quantized(arm, folder, level)
+            live = _quantized(arm, folder, level) if perturbation.stored else _live(arm)
             with perturb(live.model, perturbation, level, noise_seed(seed, draw)):
                 texts = evaluation.complete(live, journal, cell)
                 journal.append(cell, {"texts": texts, **evaluation.measure(live)})
+            del live  # before the next copy is loaded
         finished = journal[cell]
         rows.extend(
             {"level": level, "draw": draw, "set": kind, "id": name} | text
@@ -119,13 +121,14 @@ def evaluate(
 
 @functools.lru_cache(maxsize=1)
 def _live(arm: Path) -> Loaded:
-    """Load an arm once a process; perturbations leave the model as it was."""
-    return load_arm(arm)
+    """Load an arm once a process; perturbations leave the model as it was, from a copy of it."""
+    return load_arm(arm, needs=lambda shape: 2 * shape.weights)
 
 
 def _quantized(arm: Path, folder: Path, level: str) -> Loaded:
-    """Return the arm's GPTQ copy of a level, with the tokenizer stored beside it."""
-    from holdfast.perturbations.gptq import load_quantized
+    """Return the arm's quantized copy of a level, with its own tokenizer where it has one."""
+    from holdfast.perturbations.checkpoint import load_copy
 
-    copy = folder / QUANTIZED / level
-    return Loaded(load_quantized(copy, device()), load_tokenizer(copy), base_of(arm))
+    if free_cards():
+        _live.cache_clear()  # no room for two
+    return load_copy(folder / QUANTIZED / level, arm)

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.parameters import linear_modules
@@ -26,8 +25,8 @@ def quantize_checkpoint(
     """Quantize the linear modules of all decoder layers and save a compressed-tensors folder.
 
     The grid is symmetric, the dampening llm-compressor's default; embeddings and the output head
-    keep full precision. ``model`` is used up: load the folder with :func:`load_quantized`. The same
-    weights and calibration texts give the same bytes.
+    keep full precision. ``model`` is used up: load the folder with ``checkpoint.load_model``. The
+    same weights and calibration texts give the same bytes.
 
     Args:
         model: the live model to quantize.
@@ -63,16 +62,6 @@ def quantize_checkpoint(
             warnings.filterwarnings("ignore", "Attempting to save a model with offloaded")
             model.save_pretrained(folder, save_compressed=True)
     tokenizer.save_pretrained(folder)
-
-
-def load_quantized(folder: Path, device: torch.device | str) -> Any:
-    """Return the model of a folder of :func:`quantize_checkpoint`, its weights decompressed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "You passed `quantization_config`")
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="auto", quantization_config=CompressedTensorsConfig(dequantize=True)
-        )
-    return model.requires_grad_(False).to(device).eval()
 
 
 def _arguments(grid: Grid) -> dict[str, Any]:

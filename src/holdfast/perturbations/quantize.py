@@ -5,16 +5,20 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from holdfast.checkpoints.atomic import atomic_dir, read_jsonl
-from holdfast.checkpoints.load import device, load_arm
+from holdfast.checkpoints.load import device, load_arm, load_tokenizer
 from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.engine.batches import encode_pairs
-from holdfast.perturbations.gptq import quantize_checkpoint
+from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.registry import gptq_grid
 from holdfast.perturbations.settings import Gptq
 from holdfast.progress import track
+
+Quantizer = Callable[[Grid, Path], None]  # from a weight grid to a folder with the copy
 
 
 def make_quantized(
@@ -22,24 +26,46 @@ def make_quantized(
 ) -> None:
     """Quantize the arm in folder ``arm`` on every grid of ``settings`` into ``folder/<level>``.
 
-    ``lineage`` holds the weights folders that loading the arm reads. Finished levels wait in
-    ``scratch`` until all are there, so a killed job goes on with the next one.
+    ``lineage`` holds the weights folders that loading the arm reads; for ``gptqmodel``, ``arm`` is
+    the arm exported as a plain Hugging Face folder. Finished levels wait in ``scratch`` until all
+    are there, so a killed job goes on with the next one.
     """
     parts = [settings.model_dump_json(), *(artifact_hash(path) for path in [*lineage, data])]
     waiting = scratch / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     pairs = read_jsonl(data)[: settings.calibration_samples]
-    loaded = load_arm(arm)
-    original = loaded.model.cpu()  # GPTQ uses up the copy it is given
-    examples = encode_pairs(loaded.tokenizer, pairs, settings.max_length)
-    texts = [list(example.input_ids) for example in examples]
+    prepare = _gptqmodel if settings.backend == "gptqmodel" else _llm_compressor
+    quantize = prepare(arm, pairs, settings.max_length)
     for level in track(settings.levels, "GPTQ levels"):
         if (waiting / level).exists():
             continue
-        model = copy.deepcopy(original).to(device())
-        grid = gptq_grid(settings, level)
         with atomic_dir(waiting / level) as made:
-            quantize_checkpoint(model, loaded.tokenizer, made, grid, texts)
+            quantize(gptq_grid(settings, level), made)
     with atomic_dir(folder) as made:
         for level in settings.levels:
             (waiting / level).rename(made / level)
     shutil.rmtree(waiting)  # a killed job may have left half a level there
+
+
+def _llm_compressor(arm: Path, pairs: list[dict[str, str]], max_length: int) -> Quantizer:
+    from holdfast.perturbations.gptq import quantize_checkpoint
+
+    loaded = load_arm(arm, cards={})  # stays in host memory: GPTQ uses up the copy it is given
+    texts = _texts(loaded.tokenizer, pairs, max_length)
+
+    def quantize(grid: Grid, folder: Path) -> None:
+        model = copy.deepcopy(loaded.model).to(device())
+        quantize_checkpoint(model, loaded.tokenizer, folder, grid, texts)
+
+    return quantize
+
+
+def _gptqmodel(arm: Path, pairs: list[dict[str, str]], max_length: int) -> Quantizer:
+    from holdfast.perturbations.gptqmodel import quantize_folder, require_gptqmodel
+
+    require_gptqmodel()
+    texts = _texts(load_tokenizer(arm), pairs, max_length)
+    return lambda grid, folder: quantize_folder(arm, folder, grid, texts)
+
+
+def _texts(tokenizer: Any, pairs: list[dict[str, str]], max_length: int) -> list[list[int]]:
+    return [list(one.input_ids) for one in encode_pairs(tokenizer, pairs, max_length)]

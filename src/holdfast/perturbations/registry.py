@@ -25,8 +25,8 @@ def perturb(
     """Return a context in which ``model`` is perturbed, and after which it is as before.
 
     Args:
-        model: a live model; for ``gptq`` the one loaded from the quantized checkpoint of ``level``,
-            which needs nothing more.
+        model: a live model; for ``gptq`` and ``checkpoint`` the quantized copy of ``level``, which
+            needs nothing more.
         settings: the entry of ``perturbations``.
         level: one of the levels in ``settings.cells``.
         noise_seed: the draw; one seed gives the same noise directions at every level.

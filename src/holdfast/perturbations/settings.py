@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from holdfast.checkpoints.settings import Revision
 
 WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
 Bits = Annotated[int, Field(ge=2, le=8)]
+GPTQMODEL_GROUPS = (16, 32, 64, 128, 256, 512, 1024)
 Strengths = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
 
@@ -26,7 +30,12 @@ def noise_seed(seed: int, draw: int) -> int:
 
 class _Perturbation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+    stored: ClassVar[bool] = False  # whether every level has a copy of the weights on disk
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
+
+    def of(self, model: str, arm: str) -> Self | None:
+        """Return what of it is tested on one arm of one model; None for nothing."""
+        return self
 
     @property
     def symbol(self) -> str:
@@ -61,9 +70,15 @@ class GptqLevel(BaseModel):
 
 
 class Gptq(_Perturbation):
-    """W4A16: weight-only quantization by GPTQ (llm-compressor), stored as compressed-tensors."""
+    """W4A16: weight-only quantization by GPTQ."""
 
+    stored: ClassVar[bool] = True
     kind: Literal["gptq"]
+    backend: Literal["llm-compressor", "gptqmodel"] = Field(
+        "llm-compressor",
+        description="library that quantizes; `gptqmodel`, AutoGPTQ's successor, runs in its own"
+        " environment: start snakemake with `--sdm conda`",
+    )
     levels: dict[str, GptqLevel] = Field(min_length=1, description="grids by name")
     calibration_samples: int = Field(128, ge=1, description="texts that GPTQ sees")
     max_length: int = Field(2048, ge=8, description="longest calibration text, in tokens")
@@ -74,12 +89,95 @@ class Gptq(_Perturbation):
             f"{name}: {one.bits} bits per {_group(one.group_size)}"
             for name, one in self.levels.items()
         ]
-        return f"GPTQ, weights only; {'; '.join(grids)}"
+        return f"GPTQ by {self.backend}, weights only; {'; '.join(grids)}"
 
     @property
     def cells(self) -> list[tuple[str, int]]:
         """The (level, draw) pairs under test."""
         return [(level, 0) for level in self.levels]
+
+    @model_validator(mode="after")
+    def _sizes_that_the_backend_knows(self) -> Gptq:
+        for name, level in self.levels.items():
+            if self.backend == "gptqmodel" and level.group_size not in (
+                "channel",
+                *GPTQMODEL_GROUPS,
+            ):
+                raise ValueError(
+                    f"level '{name}': `gptqmodel` cannot share a scale over {level.group_size};"
+                    f" give `channel` or one of {', '.join(map(str, GPTQMODEL_GROUPS))}"
+                )
+        return self
+
+
+class Variant(BaseModel):
+    """A ready-made quantized checkpoint of one arm of one model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model: str = Field(description="entry of `models` that it was made from")
+    arm: str = Field("original", description="entry of `arms` that it is a copy of")
+    hub: str | None = Field(None, description="Hugging Face repository id; needs `revision`")
+    revision: Revision | None = Field(
+        None, description="commit of the hub repository, 40 hexadecimal digits"
+    )
+    path: str | None = Field(None, description="local Hugging Face folder (safetensors)")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Variant:
+        if (self.hub is None) == (self.path is None):
+            raise ValueError("give exactly one of hub, path")
+        if bool(self.hub) != bool(self.revision):
+            raise ValueError("`hub` and `revision`, the 40-digit commit to pin, go together")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in short."""
+        if self.path:
+            return Path(self.path).name
+        return f"{self.hub}@{(self.revision or '')[:7]}"
+
+
+class Checkpoint(_Perturbation):
+    """Ready-made quantized checkpoints (GPTQ, AWQ or compressed-tensors) in an arm's place."""
+
+    stored: ClassVar[bool] = True
+    kind: Literal["checkpoint"]
+    levels: dict[str, list[Variant]] = Field(
+        min_length=1,
+        description="checkpoints by name, each for the arms and models that it exists for",
+    )
+
+    @model_validator(mode="after")
+    def _one_an_arm(self) -> Checkpoint:
+        for name, variants in self.levels.items():
+            places = [(one.model, one.arm) for one in variants]
+            for model, arm in places:
+                if places.count((model, arm)) > 1:
+                    raise ValueError(f"level '{name}' has two checkpoints of {model}, arm {arm}")
+        return self
+
+    @property
+    def note(self) -> str:
+        found = [
+            f"{name}: {', '.join(f'{one.source} for {one.model}, {one.arm}' for one in variants)}"
+            for name, variants in self.levels.items()
+        ]
+        return f"ready-made checkpoints, their weights decompressed; {'; '.join(found)}"
+
+    @property
+    def cells(self) -> list[tuple[str, int]]:
+        """The (level, draw) pairs under test."""
+        return [(level, 0) for level in self.levels]
+
+    def of(self, model: str, arm: str) -> Self | None:
+        """Return the levels that have a checkpoint of this arm, with it alone; None without any."""
+        found = {
+            name: [one for one in variants if (one.model, one.arm) == (model, arm)]
+            for name, variants in self.levels.items()
+        }
+        levels = {name: variants for name, variants in found.items() if variants}
+        return self.model_copy(update={"levels": levels}) if levels else None
 
 
 class FakeQuantLevel(GptqLevel):
@@ -156,5 +254,6 @@ class ActivationNoise(_Noise):
 
 
 Perturbation = Annotated[
-    Unperturbed | Gptq | FakeQuant | WeightNoise | ActivationNoise, Field(discriminator="kind")
+    Unperturbed | Gptq | Checkpoint | FakeQuant | WeightNoise | ActivationNoise,
+    Field(discriminator="kind"),
 ]

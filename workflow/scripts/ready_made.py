@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (settings,):
+    from holdfast.perturbations.checkpoint import prepare_checkpoints
+    from holdfast.perturbations.settings import Checkpoint
+
+    prepare_checkpoints(
+        Checkpoint.model_validate(settings),
+        base=Path(snakemake.input[0]),
+        folder=Path(snakemake.output[0]),
+    )
