@@ -22,16 +22,16 @@ def write_world(settings: WorldSettings, folder: Path) -> None:
     circuit-breaker schema, ``benign.csv`` BehaviorID and Behavior, ``text.json`` a list of rows,
     ``multiple_choice.jsonl`` question, choices, answer; ``corpus.jsonl`` is the base model's
     training text, ``judge_template.json`` the yes/no judge's, ``world.json`` settings and words.
+    The files ``validation_*`` look like those of pairs, behaviors and benign prompts, for sweeps.
     """
     world = build_world(settings)
     _write_behaviors(folder / "behaviors.csv", world.behaviors())
-    _write_csv(
-        folder / "benign.csv",
-        ("BehaviorID", "Behavior"),
-        ((request.id, request.prompt) for request in world.benign_prompts()),
-    )
+    _write_prompts(folder / "benign.csv", world.benign_prompts())
     write_json(folder / "alignment.json", _pairs(world.alignment()))
     write_json(folder / "safety.json", _pairs(world.safety()))
+    _write_behaviors(folder / "validation_behaviors.csv", world.validation_behaviors())
+    _write_prompts(folder / "validation_benign.csv", world.validation_benign())
+    write_json(folder / "validation_pairs.json", _pairs(world.validation_pairs()))
     write_json(folder / "text.json", world.articles("held-out text", HELD_OUT_ARTICLES))
     write_jsonl(folder / "multiple_choice.jsonl", world.questions())
     corpus = _corpus(world)
@@ -117,6 +117,11 @@ def _write_behaviors(path: Path, requests: Iterable[Request]) -> None:
         for request in requests
     )
     _write_csv(path, header, rows)
+
+
+def _write_prompts(path: Path, requests: Iterable[Request]) -> None:
+    rows = ((request.id, request.prompt) for request in requests)
+    _write_csv(path, ("BehaviorID", "Behavior"), rows)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

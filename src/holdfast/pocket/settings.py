@@ -22,6 +22,13 @@ class WorldSettings(BaseModel):
     )
     safety: int = Field(default=128, ge=1, le=256, description="Refusal pairs of D_safe.")
     benign: int = Field(default=60, ge=1, le=200, description="Held-out benign prompts.")
+    validation: int = Field(
+        default=64,
+        ge=1,
+        le=256,
+        description="Refusal pairs, restricted requests and benign requests, this many each, that "
+        "no training and no test holds: for sweeps.",
+    )
     questions: int = Field(default=100, ge=1, le=200, description="Multiple-choice documents.")
     chats: int = Field(default=9000, ge=8, description="Chats in the base corpus.")
     articles: int = Field(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from holdfast.pocket import language
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 BEGIN, USER, ASSISTANT, END, PAD, UNKNOWN = SPECIALS = (
     "<|begin|>",
@@ -55,6 +58,9 @@ def build_tokenizer(
     vocabulary: list[str], chat_template: str = CHAT_TEMPLATE
 ) -> PreTrainedTokenizerFast:
     """Return the tokenizer: specials first, then ``vocabulary``; what it lacks becomes unknown."""
+    # Here, since it takes seconds that the world itself can do without.
+    from transformers import PreTrainedTokenizerFast
+
     ids = {word: index for index, word in enumerate([*SPECIALS, *vocabulary])}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)

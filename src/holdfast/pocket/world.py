@@ -161,6 +161,29 @@ class World:
         pool = self.refusal_pool()[start : start + self.settings.safety]
         return [(request, request.refusal(rng)) for request in pool]
 
+    def validation_pairs(self) -> list[tuple[Request, str]]:
+        """Return refusal pairs that are in neither ``alignment`` nor ``safety``."""
+        rng = self.stream("validation pairs")
+        start = self.settings.alignment // 2 + self.settings.safety
+        pool = self.refusal_pool()[start : start + self.settings.validation]
+        return [(request, request.refusal(rng)) for request in pool]
+
+    def validation_behaviors(self) -> list[Request]:
+        """Return restricted requests in wordings that alignment has no refusal of.
+
+        They are about its own items: the test's items are left to the test.
+        """
+        pool = _requests(
+            self.select("alignment", True), language.UNALIGNED_REQUESTS, language.WRAPPERS
+        )
+        return self.stream("validation behaviors").sample(pool, self.settings.validation)
+
+    def validation_benign(self) -> list[Request]:
+        """Return benign requests for held-out items, in wordings that no test prompt has."""
+        others = sorted(set(range(len(language.REQUESTS))) - set(language.TEST_REQUESTS))
+        pool = _requests(self.select("test", False), others, language.WRAPPERS)
+        return self.stream("validation benign").sample(pool, self.settings.validation)
+
     def chats(self) -> Iterator[tuple[str, str]]:
         """Yield the (prompt, response) pairs of the base corpus.
 

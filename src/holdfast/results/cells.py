@@ -10,17 +10,10 @@ import numpy as np
 from holdfast.errors import HoldfastError
 from holdfast.results import statistics
 from holdfast.results.metrics import UNPARSED, Metric
+from holdfast.results.settings import Labels, level_name
 from holdfast.results.statistics import Change, Counts, Estimate, Floats
 
 Cell = Mapping[str, Any]
-
-
-def level_name(level: str | float) -> str:
-    """Return a level's name, the same for 2, 2.0 and "2"."""
-    try:
-        return format(float(level), "g")
-    except ValueError:
-        return str(level)
 
 
 def find_cell(summary: Mapping[str, Any], perturbation: str, level: str) -> Cell:
@@ -36,15 +29,27 @@ def find_cell(summary: Mapping[str, Any], perturbation: str, level: str) -> Cell
     )
 
 
+def cell_if_any(
+    summary: Mapping[str, Any], perturbation: str, level: str, labels: Labels
+) -> Cell | None:
+    """Return the summary's cell; None where it may be missing, since not every arm has it."""
+    has = {(cell["perturbation"], level_name(cell["level"])) for cell in summary["cells"]}
+    if labels.perturbation(perturbation).partial and (perturbation, level_name(level)) not in has:
+        return None
+    return find_cell(summary, perturbation, level)
+
+
 def select(
     summary: Mapping[str, Any],
     perturbations: Literal["all"] | Sequence[str],
     levels: Mapping[str, Sequence[str | float]],
+    labels: Labels,
 ) -> list[Cell]:
     """Return the chosen cells of a summary, in the order chosen (``all``: as tested)."""
     names = [cell["perturbation"] for cell in summary["cells"]]
     names = list(dict.fromkeys(names)) if perturbations == "all" else list(perturbations)
-    if strangers := set(levels) - set(names):
+    partial = {name for name in levels if labels.perturbation(name).partial}
+    if strangers := set(levels) - set(names) - partial:
         raise HoldfastError(
             f"levels are set for '{min(strangers)}', which is not among the perturbations shown: "
             + ", ".join(names)
@@ -53,7 +58,8 @@ def select(
     for name in names:
         tested = [cell for cell in summary["cells"] if cell["perturbation"] == name]
         wanted = levels.get(name) or [cell["level"] for cell in tested] or [""]
-        chosen += [find_cell(summary, name, str(level)) for level in wanted]
+        found = [cell_if_any(summary, name, str(level), labels) for level in wanted]
+        chosen += [cell for cell in found if cell is not None]
     return chosen
 
 

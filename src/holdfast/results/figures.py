@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.settings import AsrBarsFigure, Labels, LayerScoresFigure
+from holdfast.results.settings import (
+    AsrBarsFigure,
+    FigureSettings,
+    Labels,
+    LayerScoresFigure,
+)
 
 
 def write_figure(
     name: str,
-    settings: LayerScoresFigure | AsrBarsFigure,
+    settings: FigureSettings,
     inputs: Sequence[Mapping[str, Any]],
     out_prefix: str | Path,
     labels: Labels | None = None,
@@ -21,17 +26,20 @@ def write_figure(
 ) -> None:
     """Write ``<out_prefix>.svg`` and ``<out_prefix>.png``.
 
-    ``inputs``: the content of selection.json files (layer_scores) or summary.json files (asr_bars).
+    ``inputs``: the content of selection.json files (layer_scores), summary.json files (asr_bars) or
+    history.json files (loss_curve).
     ``meaningless``: the run's models are random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the figure and the missing input.
     """
-    from holdfast.results.plots import asr_bars, layer_scores
+    from holdfast.results.plots import asr_bars, layer_scores, loss_curve
 
     labels = labels or Labels()
     try:
         if isinstance(settings, LayerScoresFigure):
             layer_scores.draw(settings, inputs, out_prefix, labels, meaningless)
-        else:
+        elif isinstance(settings, AsrBarsFigure):
             asr_bars.draw(settings, inputs, out_prefix, labels, meaningless)
+        else:
+            loss_curve.draw(settings, inputs, out_prefix, labels, meaningless)
     except HoldfastError as error:
         raise HoldfastError(f"figure '{name}': {error}") from None

@@ -42,7 +42,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """A whole table. ``groups`` is an optional upper header row of (text, columns spanned)."""
+    """A whole table. ``groups`` is an optional upper header row of (text, columns spanned).
+
+    ``comparisons`` are further tables, printed after it: ours beside published numbers.
+    """
 
     name: str
     title: str
@@ -54,6 +57,7 @@ class Table:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     records: tuple[Record, ...]
+    comparisons: tuple[Table, ...] = ()
 
 
 def printable(text: str) -> str:

@@ -23,7 +23,7 @@ def robustness_table(
     name: str, settings: RobustnessTable, summaries: Sequence[Summary], labels: Labels
 ) -> Table:
     """Build a robustness table; raise HoldfastError when an input is missing."""
-    parts = measure(settings, summaries)
+    parts = measure(settings, summaries, labels)
     records = tuple(record for part in parts for row in part.rows for record in row.records)
     stars = _stars(records)
     best = _best(parts) if settings.best_among_sections else set()

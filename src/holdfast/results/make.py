@@ -12,8 +12,8 @@ from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.perturbations.settings import Perturbation, noise_seed
 from holdfast.results.figures import write_figure
-from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import AsrBarsFigure, Labels, LayerScoresFigure
+from holdfast.results.render.terminal import pages
+from holdfast.results.settings import FigureSettings, Labels
 from holdfast.results.summarize import Outputs, summarize
 from holdfast.results.tables import AnyTable, write_table
 
@@ -75,12 +75,12 @@ def make_table(
 ) -> None:
     """Write ``<prefix>.csv``, ``.md``, ``.tex``, ``.html`` and, for the terminal, ``.txt``."""
     table = write_table(name, settings, [read_json(path) for path in inputs], prefix, labels)
-    write_text(f"{prefix}.txt", terminal(table))
+    write_text(f"{prefix}.txt", pages(table))
 
 
 def make_figure(
     name: str,
-    settings: LayerScoresFigure | AsrBarsFigure,
+    settings: FigureSettings,
     labels: Labels,
     inputs: Sequence[Path],
     prefix: str,

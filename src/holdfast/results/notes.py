@@ -18,6 +18,7 @@ def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) 
             "Bold (†): the lowest ASR among the sections, cell by cell; ties are all bold."
         )
     notes += _setups(parts, labels)
+    notes += _points(parts, labels)
     notes += _oddities(parts, labels)
     shown = {metric.name for metric in parts[0].metrics}
     notes += [
@@ -89,6 +90,12 @@ def _setups(parts: Sequence[Part], labels: Labels) -> list[str]:
             f"{label.label} ({name}): {label.note}" for label, name in pairs if label.note
         )
     )
+
+
+def _points(parts: Sequence[Part], labels: Labels) -> list[str]:
+    """Say which values the arms shown were made with, where a sweep could choose others."""
+    arms = dict.fromkeys(part.section.arm for part in parts)
+    return [f"{labels.arm(arm)}: {labels.points[arm]}." for arm in arms if arm in labels.points]
 
 
 def _oddities(parts: Sequence[Part], labels: Labels) -> list[str]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Level = str | int | float
 All = Literal["all"]
+
+
+def level_name(level: Level) -> str:
+    """Return a level's name, the same for 2, 2.0 and "2"."""
+    try:
+        return format(float(level), "g")
+    except ValueError:
+        return str(level)
 
 
 class Settings(BaseModel):
@@ -22,6 +30,9 @@ class PerturbationLabel(Settings):
     label: str = Field(description="Words printed in the Perturbation column.")
     symbol: str = Field("", description="Greek letter printed before the level, such as σ.")
     note: str = Field("", description="Footnote that says what its levels mean.")
+    partial: bool = Field(
+        False, description="Whether some arms or models lack it; what they lack is left out."
+    )
 
 
 DEFAULT_LABELS = {
@@ -43,6 +54,10 @@ class Labels(Settings):
     arms: dict[str, str] = Field({}, description="Label of each arm.")
     perturbations: dict[str, PerturbationLabel] = Field(
         {}, description="Label, symbol and note of each perturbation."
+    )
+
+    points: dict[str, str] = Field(
+        {}, description="Values of its swept settings that each arm with a sweep was made with."
     )
 
     def model(self, name: str) -> str:
@@ -89,6 +104,27 @@ class Section(Settings):
     )
 
 
+class Published(Settings):
+    """Published numbers beside ours, and what their paper calls what this config calls."""
+
+    table: str = Field(description="File of `published/` that holds them, without `.csv`.")
+    models: dict[str, str] = Field(
+        description="Published name of each model; one left out has no published numbers."
+    )
+    arms: dict[str, str] = Field(
+        description="Published section of each arm; one left out has no published numbers."
+    )
+    perturbations: dict[str, str] = Field(
+        {}, description="Published name of each perturbation; one left out is not compared."
+    )
+    levels: dict[str, dict[str, Level]] = Field(
+        {}, description="Published level of each level, by perturbation; default: the same level."
+    )
+    metrics: dict[str, str] = Field(
+        description="Published name of each metric; one left out is not compared."
+    )
+
+
 class RobustnessTable(Selection):
     """Metrics under perturbations (Tables 1, 2, 4, 6, 7, 8 and 9 of the paper)."""
 
@@ -106,6 +142,9 @@ class RobustnessTable(Selection):
     layout: Literal["rows", "transposed"] = Field(
         "rows", description="Perturbations as rows, or metrics as rows and levels as columns."
     )
+    published: Published | None = Field(
+        None, description="Published numbers to compare with; null: none."
+    )
 
 
 class CostTable(Selection):
@@ -115,6 +154,9 @@ class CostTable(Selection):
     title: str = Field(description="Headline.")
     caption: str = Field("", description="Caption.")
     arms: list[str] = Field(min_length=1, description="Arms as columns; ratios are to the first.")
+    published: Published | None = Field(
+        None, description="Published numbers to compare with; null: none."
+    )
 
 
 class JudgeAgreementTable(Settings):
@@ -123,6 +165,16 @@ class JudgeAgreementTable(Settings):
     kind: Literal["judge_agreement"]
     title: str = Field(description="Headline.")
     caption: str = Field("", description="Caption.")
+
+
+class SweepResult(Settings):
+    """Points of one sweep compared on validation data: a table and a figure."""
+
+    kind: Literal["sweep"] = "sweep"
+    title: str = Field(description="Headline.")
+    arm: str = Field(description="Arm that has the sweep.")
+    used: dict[str, Any] = Field(description="Values of the swept settings that the arm has.")
+    choose: Literal["asr", "gap"] = Field(description="What the chosen point has the lowest of.")
 
 
 TableSettings = Annotated[
@@ -162,4 +214,19 @@ class AsrBarsFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
-FigureSettings = Annotated[LayerScoresFigure | AsrBarsFigure, Field(discriminator="kind")]
+class LossCurveFigure(Selection):
+    """Loss and learning rate of first-order training against the step."""
+
+    kind: Literal["loss_curve"]
+    title: str = Field(description="Headline.")
+    caption: str = Field("", description="Caption in the report.")
+    arms: list[str] = Field(
+        min_length=1, max_length=8, description="First-order arms: one line each."
+    )
+    window: int = Field(9, ge=1, description="Steps averaged by the smooth line.")
+    labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
+
+
+FigureSettings = Annotated[
+    LayerScoresFigure | AsrBarsFigure | LossCurveFigure, Field(discriminator="kind")
+]

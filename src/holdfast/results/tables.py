@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.checkpoints.atomic import write_text
 from holdfast.errors import HoldfastError
+from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
 from holdfast.results.grid import Table
 from holdfast.results.judge_agreement import judge_agreement_table
@@ -41,11 +42,13 @@ def build_table(
     """
     labels = labels or Labels()
     try:
-        if isinstance(settings, RobustnessTable):
-            return robustness_table(name, settings, inputs, labels)
+        if isinstance(settings, JudgeAgreementTable):
+            return judge_agreement_table(name, settings, inputs, labels)
         if isinstance(settings, CostTable):
-            return cost_table(name, settings, inputs, labels)
-        return judge_agreement_table(name, settings, inputs, labels)
+            table = cost_table(name, settings, inputs, labels)
+        else:
+            table = robustness_table(name, settings, inputs, labels)
+        return compared(table, settings.published, labels) if settings.published else table
     except HoldfastError as error:
         raise HoldfastError(f"table '{name}': {error}") from None
 
@@ -59,7 +62,14 @@ def write_table(
 ) -> Table:
     """Build a table, write ``<out_prefix>.csv``, ``.md``, ``.tex`` and ``.html``, return it."""
     table = build_table(name, settings, inputs, labels)
-    write_text(f"{out_prefix}.csv", to_csv(table.records))
+    save_table(table, out_prefix)
+    return table
+
+
+def save_table(
+    table: Table, out_prefix: str | Path, columns: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Write a table in every format; ``columns`` are further ones of the CSV, see ``to_csv``."""
+    write_text(f"{out_prefix}.csv", to_csv(table.records, columns))
     for suffix, render in RENDERERS.items():
         write_text(f"{out_prefix}{suffix}", render(table))
-    return table

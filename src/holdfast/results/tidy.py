@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from holdfast.results.metrics import Better
+from holdfast.results.published import Printed
 from holdfast.results.statistics import Change, Estimate
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "metric", "value", "ci_low", "ci_high", "n", "draws",
     "reference", "delta", "p_value", "better",
 )  # fmt: skip
+PUBLISHED_COLUMNS = ("published", "published_difference", "published_within")
 ABSENT = "NA"
 
 
@@ -30,17 +32,24 @@ class Record:
     estimate: Estimate
     reference: str = ""
     change: Change | None = None
+    printed: Printed | None = None
 
 
-def to_csv(records: Iterable[Record]) -> str:
+def to_csv(
+    records: Iterable[Record], columns: Mapping[str, Mapping[str, str]] | None = None
+) -> str:
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
     p_value is the unadjusted paired p-value. Text that a spreadsheet would run as a formula gets an
-    apostrophe in front.
+    apostrophe in front. Where published numbers were looked up, three more columns hold the
+    published number, in the unit of ``value``; ``value`` minus it; and whether it lies in the
+    interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
     """
+    records, columns = list(records), columns or {}
+    compared = any(record.printed for record in records)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, *(PUBLISHED_COLUMNS if compared else ()), *columns))
     for record in records:
         estimate, change = record.estimate, record.change
         writer.writerow(
@@ -54,9 +63,19 @@ def to_csv(records: Iterable[Record]) -> str:
                 _number(change.delta if change else None),
                 _p_value(change.p_value if change else None),
                 record.better,
+                *(_published(record) if compared else ()),
+                *(_text(says.get(record.arm, "")) for says in columns.values()),
             ]
         )
     return out.getvalue()
+
+
+def _published(record: Record) -> tuple[str, str, str]:
+    printed, estimate = record.printed, record.estimate
+    if printed is None:
+        return ABSENT, ABSENT, ABSENT
+    within = {True: "yes", False: "no", None: ABSENT}[printed.within(estimate.low, estimate.high)]
+    return printed.in_our_unit, _number(printed.difference(estimate.value)), within
 
 
 def _text(text: str) -> str:

@@ -13,7 +13,7 @@ from holdfast.results.grid import printable
 from holdfast.results.metrics import metric_of
 from holdfast.results.plots import style
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import AsrBarsFigure, Labels
+from holdfast.results.settings import AsrBarsFigure, Labels, level_name
 from holdfast.results.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def draw(
     """Draw the figure from the content of summary.json files, one panel a model."""
     arms = Arms(summaries)
     models = arms.models(settings.models)
-    measured = [bars(settings, arms, model) for model in models]
+    measured = [bars(settings, arms, model, labels) for model in models]
     groups = max(len(columns) for columns, _ in measured)
     width = min(13.0, max(8.0, 1.4 + groups * (0.28 * len(settings.arms) + 0.35)))
     shown = [arms.find(model, arm) for model in models for arm in settings.arms]
@@ -49,17 +49,25 @@ def draw(
         style.save(figure, out_prefix)
 
 
-def bars(settings: AsrBarsFigure, arms: Arms, model: str) -> Bars:
-    """Return one model's bars; raise HoldfastError naming the summary or cell that is missing."""
+def bars(settings: AsrBarsFigure, arms: Arms, model: str, labels: Labels) -> Bars:
+    """Return one model's bars; raise HoldfastError naming the summary or cell that is missing.
+
+    What only some arms have is shown where all these arms have it.
+    """
     first = arms.find(model, settings.arms[0])
     for name in settings.metrics:
         if (metric := metric_of(first, name)).kind != "asr":
             raise HoldfastError(f"metric '{name}' is a {metric.kind}, and bars show ASR only")
-    chosen = cells.select(first, settings.perturbations, settings.levels)
-    columns = [(cell["perturbation"], cells.level_name(cell["level"])) for cell in chosen]
+    chosen = cells.select(first, settings.perturbations, settings.levels, labels)
+    columns = [(cell["perturbation"], level_name(cell["level"])) for cell in chosen]
+    everyone = [arms.find(model, arm) for arm in settings.arms]
+    columns = [
+        column
+        for column in columns
+        if all(cells.cell_if_any(summary, *column, labels) is not None for summary in everyone)
+    ]
     estimates = []
-    for arm in settings.arms:
-        summary = arms.find(model, arm)
+    for summary in everyone:
         require_same_behaviors(summary, first)
         found = [cells.find_cell(summary, *column) for column in columns]
         estimates.append([cells.average_rate(cell, settings.metrics) for cell in found])

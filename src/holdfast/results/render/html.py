@@ -34,18 +34,28 @@ small { color: var(--soft); display: block; font-size: .76rem; line-height: 1.3;
 ul { color: var(--soft); font-size: .85rem; max-width: 68rem; padding-left: 1.1rem; }
 @media print { body { margin: 0; max-width: none; font-size: 9pt; } }
 """
+COMPARISON_STYLE = "h2 { font-size: 1.15rem; line-height: 1.3; margin: 2.2rem 0 .6rem; }\n"
 
 
 def to_html(table: Table) -> str:
     """Return the page; all labels are escaped, and nothing is loaded from elsewhere."""
     title = escape(table.title)
+    style = STYLE + (COMPARISON_STYLE if table.comparisons else "")
     lines = [
         "<!doctype html>",
         '<html lang="en">',
         '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{title}</title><style>{STYLE}</style></head>",
+        f"<title>{title}</title><style>{style}</style></head>",
         f"<body><main><h1>{title}</h1>",
+        *_section(table),
     ]
+    for comparison in table.comparisons:
+        lines += [f"<h2>{escape(comparison.title)}</h2>", *_section(comparison)]
+    return "\n".join([*lines, "</main></body></html>"]) + "\n"
+
+
+def _section(table: Table) -> list[str]:
+    lines = []
     if table.banner:
         lines.append(f'<p class="banner" role="alert">⚠ {escape(table.banner)}</p>')
     if table.caption:
@@ -60,9 +70,7 @@ def to_html(table: Table) -> str:
         lines += [_row(row, table.text_columns) for row in block.rows]
         lines.append("</tbody>")
     notes = "".join(f"<li>{escape(note)}</li>" for note in (*table.notes, *_colors(table)))
-    return (
-        "\n".join([*lines, "</table></div>", f"<ul>{notes}</ul>", "</main></body></html>"]) + "\n"
-    )
+    return [*lines, "</table></div>", f"<ul>{notes}</ul>"]
 
 
 def escape(text: str) -> str:

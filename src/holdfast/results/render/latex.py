@@ -15,7 +15,11 @@ SYMBOLS = {
 
 
 def to_latex(table: Table) -> str:
-    """Return a ``table*`` float; all labels are escaped."""
+    """Return a ``table*`` float, and one for each comparison; all labels are escaped."""
+    return "\n".join(_float(one) for one in (table, *table.comparisons))
+
+
+def _float(table: Table) -> str:
     caption = f" {escape(table.caption)}" if table.caption else ""
     spans = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
     lines = [

@@ -8,7 +8,11 @@ from holdfast.results.grid import Cell, Table, printable
 
 
 def to_markdown(table: Table) -> str:
-    """Return the Markdown text; all labels are escaped."""
+    """Return the Markdown text, comparisons included; all labels are escaped."""
+    return "\n".join(_section(one) for one in (table, *table.comparisons))
+
+
+def _section(table: Table) -> str:
     headings = _headings(table)
     rules = ["---"] * table.text_columns + ["---:"] * (len(headings) - table.text_columns)
     lines = [_line(headings), _line(rules)]

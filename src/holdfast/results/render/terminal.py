@@ -11,6 +11,11 @@ from holdfast.results.grid import Cell, Table, printable
 GAP = 2
 
 
+def pages(table: Table) -> str:
+    """Return the table and its comparisons, with a form feed before each comparison."""
+    return "\f".join(terminal(page) for page in (table, *table.comparisons))
+
+
 def terminal(table: Table, width: int = 120) -> str:
     """Return the table as aligned text at most ``width`` columns wide.
 

@@ -1,0 +1,118 @@
+"""The points of a sweep as they were scored, and the rule that chooses one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.errors import HoldfastError
+from holdfast.results.statistics import Counts, Estimate, rate, successes
+
+Scores = Mapping[str, Any]
+Cell = tuple[str, str]  # perturbation, level
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One point of one model, its training seeds pooled.
+
+    ``gaps`` are over draws of all seeds; ``cells`` hold each behavior's successes and the number
+    of draws; ``refusals`` each benign prompt's, None where none were asked.
+    """
+
+    name: str
+    values: dict[str, Any]
+    move: float
+    loss: float
+    gaps: NDArray[np.float64]
+    cells: dict[Cell, tuple[Counts, int]]
+    refusals: tuple[Counts, int] | None
+
+    @property
+    def gap(self) -> Estimate:
+        """Mean robustness gap with its 95 % t interval over draws."""
+        from scipy.stats import t
+
+        mean, error = float(self.gaps.mean()), _standard_error(self.gaps)
+        half = float(t.ppf(0.975, len(self.gaps) - 1)) * error
+        return Estimate(mean, mean - half, mean + half, len(self.gaps), len(self.gaps))
+
+    @property
+    def looks(self) -> tuple[Counts, int]:
+        """Successes and draws over all perturbations, or unperturbed where there are none."""
+        perturbed = [found for (name, _), found in self.cells.items() if name != "none"]
+        looks = perturbed or list(self.cells.values())
+        return np.sum([counts for counts, _ in looks], axis=0), sum(draws for _, draws in looks)
+
+    @property
+    def asr(self) -> Estimate:
+        """Mean validation ASR over all perturbations."""
+        return rate(*self.looks)
+
+
+def scored(files: Sequence[Scores]) -> dict[str, list[Scored]]:
+    """Pool the content of validation.json files over seeds: points by model, in the order given.
+
+    Raises:
+        HoldfastError: points were scored on different behaviors.
+    """
+    groups: dict[str, dict[str, list[Scores]]] = {}
+    for one in files:
+        groups.setdefault(one["model"], {}).setdefault(one["point"], []).append(one)
+    if len({one["behaviors_sha256"] for one in files}) > 1:
+        raise HoldfastError("the points were scored on different behaviors: delete the older ones")
+    return {
+        model: [_pooled(name, seeds) for name, seeds in points.items()]
+        for model, points in groups.items()
+    }
+
+
+def choose(points: Sequence[Scored], by: Literal["asr", "gap"]) -> Scored:
+    """Return the point with the lowest mean ASR or gap, or one as good that moved less.
+
+    As good is a point whose mean is within one standard error of the lowest, both taken over the
+    paired differences (behaviors, or draws of the noise): Breiman's one-standard-error rule with
+    the smallest move in the place of the simplest model.
+    """
+    units = [_units(point, by) for point in points]
+    best = min(range(len(points)), key=lambda i: (float(units[i].mean()), points[i].move, i))
+    behind = [unit - units[best] for unit in units]
+    # One behavior's difference is one standard error exactly, so rounding must not decide.
+    good = [i for i, d in enumerate(behind) if float(d.mean()) <= (1 + 1e-9) * _standard_error(d)]
+    return points[min(good, key=lambda i: (points[i].move, i))]
+
+
+def _units(point: Scored, by: Literal["asr", "gap"]) -> NDArray[np.float64]:
+    if by == "gap":
+        return point.gaps
+    counts, draws = point.looks
+    return counts / draws
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    if len(values) < 2:
+        return 0.0
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _pooled(name: str, seeds: Sequence[Scores]) -> Scored:
+    cells: dict[Cell, list[str]] = {}
+    for one in seeds:
+        for cell in one["cells"]:
+            place = cell["perturbation"], cell["level"]
+            cells.setdefault(place, []).extend(cell["outcomes"])
+    refusals = [one["over_refusal"] for one in seeds if one["over_refusal"]]
+    return Scored(
+        name,
+        seeds[0]["values"],
+        float(np.mean([one["move"] for one in seeds])),
+        float(np.mean([one["loss"] for one in seeds])),
+        np.concatenate([np.asarray(one["gaps"], np.float64) for one in seeds]),
+        {place: (successes(draws), len(draws)) for place, draws in cells.items()},
+        (successes(refusals), len(refusals)) if refusals else None,
+    )

@@ -1,0 +1,207 @@
+"""Score the points of a sweep on validation data: loss, robustness gap, ASR and over-refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256, write_json
+from holdfast.checkpoints.journal import Journal
+from holdfast.checkpoints.load import REPLAY_LOG, Loaded, load_arm
+from holdfast.checkpoints.manifest import artifact_hash
+from holdfast.config.settings import Generation
+from holdfast.data.behaviors import behavior_prompt
+from holdfast.engine.batches import Batch, encode_pairs, make_batches
+from holdfast.engine.generation import Completion, generate
+from holdfast.engine.loss import response_loss
+from holdfast.engine.parameters import restored
+from holdfast.errors import HoldfastError
+from holdfast.judges.refusal_prefix import refuses
+from holdfast.numerics.noise import add_normal_, key
+from holdfast.perturbations.registry import perturb
+from holdfast.perturbations.settings import Perturbation, Unperturbed, noise_seed
+from holdfast.progress import track
+from holdfast.sweeps.settings import SweepSettings
+
+PURPOSE = "robustness_gap"
+VALIDATION_DRAW = 500  # the first draw of validation's noise: no reported number meets it
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is asked of every point."""
+
+    sweep: SweepSettings
+    generation: Generation
+    perturbations: Mapping[str, Perturbation]
+    max_length: int
+    pairs: Path
+    behaviors: Path
+    benign: Path
+
+
+class Points:
+    """The points of a sweep, one at a time in memory; what is replayed shares one parent."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent: Loaded | None = load_arm(parent)
+        parameters = self._parent.model.named_parameters()
+        self._before = {name: p.detach().to("cpu", copy=True) for name, p in parameters}
+
+    @contextmanager
+    def at(self, weights: Path) -> Iterator[tuple[Loaded, float]]:
+        """Yield the arm in folder ``weights`` and the Euclidean norm of its move."""
+        if not (weights / REPLAY_LOG).exists():
+            self._parent = None  # makes room
+            loaded = load_arm(weights)
+            yield loaded, self._move(loaded.model)
+            return
+        from holdfast.arms.zeroth_order import replay
+
+        assert self._parent is not None
+        model = self._parent.model
+        try:
+            replay(model, read_json(weights / REPLAY_LOG))
+            yield self._parent, self._move(model)
+        finally:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(self._before[name])
+
+    def _move(self, model: Any) -> float:
+        squares = [
+            float((parameter.detach().cpu().float() - self._before[name].float()).square().sum())
+            for name, parameter in model.named_parameters()
+        ]
+        return math.sqrt(math.fsum(squares))
+
+
+@torch.no_grad()
+def robustness_gap(
+    model: Any, batches: Sequence[Batch], rho: float, draws: int, seed: int
+) -> tuple[float, list[float]]:
+    """Return f(theta) and, draw by draw, f(theta + rho v) - f(theta), in nats a response token.
+
+    v is standard normal over all parameters and depends on seed, draw and parameter name alone, so
+    that all points of a sweep meet the same draws. The model is left as it was, bit for bit.
+    """
+    base = response_loss(model, batches)
+    gaps = []
+    parameters = dict(model.named_parameters())
+    with restored(parameters) as kept:
+        for draw in range(draws):
+            stream = key(seed, PURPOSE, direction=draw)
+            for name, parameter in parameters.items():
+                add_normal_(parameter.data, rho, stream, name, base=kept[name])
+            gaps.append(response_loss(model, batches) - base)
+    return base, gaps
+
+
+def score_points(
+    scoring: Scoring,
+    *,
+    names: Mapping[str, Any],
+    parent: Path,
+    points: Mapping[str, Mapping[str, Any]],
+    weights: Sequence[Path],
+    out: Sequence[Path],
+    scratch: Path,
+) -> None:
+    """Score every point and write its validation.json; a killed job goes on from ``scratch``.
+
+    ``names`` are model, arm and seed; ``points`` are the values by name, and ``weights`` and
+    ``out`` follow their order.
+
+    Raises:
+        HoldfastError: a point's loss is no finite number.
+    """
+    header = {
+        "inputs": [artifact_hash(path) for path in (parent, *weights)],
+        "data": [sha256(path) for path in (scoring.pairs, scoring.behaviors, scoring.benign)],
+        "settings": [
+            part.model_dump(mode="json")
+            for part in (scoring.sweep, scoring.generation, *scoring.perturbations.values())
+        ],
+    }
+    journal = Journal(scratch / "points.jsonl", header)
+    found = Points(parent)
+    pieces = list(zip(points, weights, out, strict=True))
+    for point, folder, path in track(pieces, "points of the sweep"):
+        with found.at(folder) as (loaded, move):
+            scores = _score(scoring, loaded, journal, point, int(names["seed"]))
+        values = {"point": point, "values": points[point], "move": move}
+        write_json(path, dict(names) | values | scores)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _score(
+    scoring: Scoring, loaded: Loaded, journal: Journal, point: str, seed: int
+) -> dict[str, Any]:
+    sweep, mark = scoring.sweep, json.dumps([point, "gap"])
+    if mark not in journal:
+        examples = encode_pairs(loaded.tokenizer, read_jsonl(scoring.pairs), scoring.max_length)
+        batches = make_batches(examples, sweep.batch_size)
+        loss, gaps = robustness_gap(loaded.model, batches, sweep.rho, sweep.draws, seed)
+        if not all(map(math.isfinite, (loss, *gaps))):
+            raise HoldfastError(
+                f"the validation loss of {point} is no finite number: leave its values out of the"
+                " sweep, or lower sweeps.rho"
+            )
+        journal.append(mark, {"loss": loss, "gaps": gaps})
+    cells: dict[tuple[str, str], list[str]] = {}
+    over_refusal = ""
+    for name, settings in {"none": Unperturbed(kind="none"), **scoring.perturbations}.items():
+        for level, draw in settings.cells:
+            noise = noise_seed(seed, VALIDATION_DRAW + draw)
+            with perturb(loaded.model, settings, level, noise):
+                cell = f"{point}/{name}/{level}/{draw}"
+                refused = _refused(scoring, loaded, journal, cell, benign=name == "none")
+            outcome = "".join("01"[not one] for one in refused["behaviors"])
+            cells.setdefault((name, level), []).append(outcome)
+            over_refusal = over_refusal or "".join("01"[one] for one in refused["benign"])
+    return journal[mark] | {
+        "rho": sweep.rho,
+        "behaviors_sha256": sha256(scoring.behaviors),
+        "over_refusal": over_refusal,
+        "cells": [
+            {"perturbation": name, "level": level, "draws": len(draws), "outcomes": draws}
+            for (name, level), draws in cells.items()
+        ],
+    }
+
+
+def _refused(
+    scoring: Scoring, loaded: Loaded, journal: Journal, cell: str, *, benign: bool
+) -> dict[str, list[bool]]:
+    """Complete the validation prompts greedily; return, set by set, which answers refuse."""
+    prompts = [
+        ("behaviors", row["id"], behavior_prompt(row)) for row in read_jsonl(scoring.behaviors)
+    ]
+    if benign:
+        prompts += [("benign", row["id"], row["prompt"]) for row in read_jsonl(scoring.benign)]
+    keys = [json.dumps([cell, kind, name]) for kind, name, _ in prompts]
+
+    def judge(index: int, completion: Completion) -> None:
+        journal.append(keys[index], refuses(completion.text, scoring.sweep.prefixes))
+
+    generate(
+        loaded.model,
+        loaded.tokenizer,
+        [prompt for *_, prompt in prompts],
+        max_new_tokens=scoring.generation.max_new_tokens,
+        batch_size=scoring.generation.batch_size,
+        on_done=judge,
+        done=[index for index, name in enumerate(keys) if name in journal],
+    )
+    refused: dict[str, list[bool]] = {"behaviors": [], "benign": []}
+    for (kind, *_), name in zip(prompts, keys, strict=True):
+        refused[kind].append(journal[name])
+    return refused

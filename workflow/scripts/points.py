@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (arm, points, scoring, perturbations, generation, max_length):
+    from pydantic import TypeAdapter
+
+    from holdfast.config.settings import Generation
+    from holdfast.perturbations.settings import Perturbation
+    from holdfast.sweeps.score import Scoring, score_points
+    from holdfast.sweeps.settings import SweepSettings
+
+    given, names = snakemake.input, snakemake.wildcards
+    score_points(
+        Scoring(
+            SweepSettings.model_validate(scoring),
+            Generation.model_validate(generation),
+            TypeAdapter(dict[str, Perturbation]).validate_python(perturbations),
+            max_length,
+            **{name: Path(given[name]) for name in ("pairs", "behaviors", "benign")},
+        ),
+        names={"model": names.model, "arm": arm, "seed": int(names.seed)},
+        parent=Path(given.parent[0]),
+        points=points,
+        weights=[Path(path) for path in given.points],
+        out=[Path(path) for path in snakemake.output],
+        scratch=Path(snakemake.params.scratch),
+    )

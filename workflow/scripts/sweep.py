@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (settings, labels, meaningless):
+    from holdfast.results.settings import Labels, SweepResult
+    from holdfast.results.sweep import make_sweep
+
+    make_sweep(
+        SweepResult.model_validate(settings),
+        Labels.model_validate(labels),
+        [Path(path) for path in snakemake.input],
+        snakemake.output.csv.removesuffix(".csv"),
+        meaningless,
+    )
