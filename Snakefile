@@ -29,7 +29,7 @@ pathvars:
 
 wildcard_constraints:
     model=plan.names("models"),
-    arm=plan.names("arms"),
+    arm=plan.arm_names,
     seed=r"\d+",
     selection=plan.names("selections"),
     chunk=r"\d+",
@@ -43,11 +43,14 @@ localrules:
     all,
     tables,
     figures,
+    preflight,
+    sweeps,
 
 
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/preflight.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/arms.smk"
@@ -55,6 +58,7 @@ include: "workflow/rules/layers.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/sweeps.smk"
 
 
 rule all:

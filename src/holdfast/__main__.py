@@ -1,10 +1,11 @@
-"""`holdfast show results/<run>`: the headline table, and where everything else is."""
+"""`holdfast show results/<run>`: a table; `holdfast preflight`: checks before a long run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
 
@@ -16,25 +17,41 @@ def main() -> None:
     show = commands.add_parser("show", help="print a table and where the results are")
     show.add_argument("results", type=Path, help="a run's folder, such as results/pocket")
     show.add_argument("--table", default="table2", help="table to print (default: table2)")
+    show.add_argument("--published", action="store_true", help="compare it with published numbers")
+    check = commands.add_parser("preflight", help="check everything that a run needs")
+    check.add_argument(
+        "--configfile", type=Path, nargs="+", default=[], help="laid over config/config.yaml"
+    )
     arguments = parser.parse_args()
     try:
-        print(overview(arguments.results, arguments.table))
+        if arguments.command == "preflight":
+            sys.exit(bool(checked(arguments.configfile)))
+        print(overview(arguments.results, arguments.table, published=arguments.published))
     except HoldfastError as error:
         sys.exit(f"holdfast: {error}")
 
 
-def overview(results: Path, table: str) -> str:
+def overview(results: Path, table: str, *, published: bool = False) -> str:
     """Return the text of a table and the places of all tables, figures and the report.
 
+    ``published``: also print its comparisons with published numbers, as they were written.
+
     Raises:
-        HoldfastError: there is no such table in ``results``.
+        HoldfastError: there is no such table in ``results``, or it was compared with nothing.
     """
     tables = sorted(results.glob("tables/*.txt"))
     if results / "tables" / f"{table}.txt" not in tables:
         names = [path.stem for path in tables]
         hint = nearest(table, names) or f"; it has: {', '.join(names) or 'none yet'}"
         raise HoldfastError(f"{results} has no table '{table}'{hint}")
-    lines = [(results / "tables" / f"{table}.txt").read_text(encoding="utf-8").rstrip(), ""]
+    text = (results / "tables" / f"{table}.txt").read_text(encoding="utf-8")
+    pages = text.split("\f")  # the table, then its comparisons
+    if published and len(pages) == 1:
+        raise HoldfastError(
+            f"table '{table}' in {results} was compared with no published numbers: set"
+            f" `tables.{table}.published` and run `snakemake {table}` again"
+        )
+    lines = [*(page.rstrip() + "\n" for page in (pages if published else pages[:1]))]
     lines.append(f"Tables   {results}/tables/   (.md .tex .html .csv: {_names(tables)})")
     figures = sorted(results.glob("figures/*.svg"))
     if figures:
@@ -42,6 +59,40 @@ def overview(results: Path, table: str) -> str:
     if (results / "report.html").exists():
         lines.append(f"Report   {results}/report.html")
     return "\n".join(lines)
+
+
+def checked(overlays: list[Path]) -> list[str]:
+    """Return the failures of the checks before a run; they print what they find.
+
+    ``overlays`` are merged into config/config.yaml as Snakemake does: dictionaries merge, and
+    anything else replaces what was there.
+
+    Raises:
+        HoldfastError: a file is missing or no YAML, or its settings are wrong.
+    """
+    from functools import partial, reduce
+
+    from holdfast.config import load_settings
+    from holdfast.preflight import preflight
+
+    configs = [_yaml(path) for path in (Path("config/config.yaml"), *overlays)]
+    return preflight(load_settings(reduce(_merge, configs)), partial(print, flush=True))
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return found
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise HoldfastError(f"{path} cannot be read as YAML ({type(error).__name__})") from None
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _merge(below.get(key), value) for key, value in above.items()}
 
 
 def _names(paths: list[Path]) -> str:

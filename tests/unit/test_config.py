@@ -100,6 +100,21 @@ BAD = {
         16,
         "perturbations.w4a16.levels.W4A16-g32.bits: 16 is wrong: input should be less than or",
     ),
+    "a group size that the back end lacks": (
+        "perturbations/w4a16/backend",
+        "gptqmodel",
+        "perturbations.w4a16: level 'W4A16-tensor': `gptqmodel` cannot share a scale over tensor",
+    ),
+    "checkpoint of no model": (
+        "perturbations/none",
+        {"kind": "checkpoint", "levels": {"AWQ": [{"model": "pockt", "path": "a"}]}},
+        "perturbations.none.levels.AWQ.model: 'pockt' does not exist; did you mean 'pocket'?",
+    ),
+    "checkpoint without a pin": (
+        "perturbations/none",
+        {"kind": "checkpoint", "levels": {"AWQ": [{"model": "pocket", "hub": "a/b"}]}},
+        "perturbations.none.levels.AWQ.0: `hub` and `revision`, the 40-digit commit to pin",
+    ),
     "group size neither number nor name": (
         "perturbations/w4a16/levels/W4A16-g32/group_size",
         "row",
@@ -193,6 +208,18 @@ BAD = {
         9,
         "selections.snip.top_m: 9 is more than the 6 layers of models.pocket",
     ),
+    "share below one layer": (
+        "selections/snip/top_m",
+        0.1,
+        "selections.snip.top_m: 0.1 is less than one of the 6 layers of models.pocket",
+    ),
+    "half a layer": (
+        "selections/snip/top_m",
+        2.5,
+        "selections.snip.top_m: give a whole number of layers, or a share of them below 1",
+    ),
+    "no layer": ("selections/snip/top_m", 0, "selections.snip.top_m: 0 is wrong"),
+    "layers in words": ("selections/snip/top_m", "two", "selections.snip.top_m: 'two' is wrong"),
     "seed below zero": ("seeds", [-1], "seeds.0: -1 is wrong"),
 }
 
@@ -236,3 +263,14 @@ def test_parsing_imports_nothing_heavy() -> None:
     ).stdout
     for heavy in ("'torch'", "'transformers'", "'numpy'", "'pandas'", "'scipy'", "'lm_eval'"):
         assert heavy not in modules
+
+
+def test_a_checkpoint_of_a_trained_arm_is_a_copy_of_one_seed(config: dict[str, Any]) -> None:
+    levels = {"AWQ": [{"model": "pocket", "arm": "fo", "path": "a"}]}
+    config["perturbations"]["ready"] = {"kind": "checkpoint", "levels": levels}
+    assert load_settings(config).seeds == [0]
+    config["seeds"] = [0, 1]
+    with pytest.raises(
+        HoldfastError, match=r"ready\.levels\.AWQ\.arm: a checkpoint is a copy of one"
+    ):
+        load_settings(config)

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 from holdfast.errors import HoldfastError
 from holdfast.results import cells, statistics
 from holdfast.results.figures import write_figure
-from holdfast.results.plots import asr_bars, layer_scores, style
+from holdfast.results.plots import asr_bars, layer_scores, loss_curve, style
 from holdfast.results.runs import Arms
-from holdfast.results.settings import FigureSettings, ScoreSeries
+from holdfast.results.settings import FigureSettings, Labels, PerturbationLabel, ScoreSeries
 
 JUDGES = ("harmbench", "llamaguard", "refusal_prefix")
 HOSTILE = "--> <script>alert(1)</script> $x$ & \x1b[31m"
@@ -57,14 +57,37 @@ def lines(**changes: Any) -> Any:
     return figure(**{"kind": "layer_scores", "arm": "fo", "series": series, **changes})
 
 
+def history(arm: str, seed: int = 0, *, steps: int = 100) -> Any:
+    rng = random.Random(f"{arm} {seed}")  # noqa: S311
+    rows = [
+        {
+            "step": step,
+            "loss": 2.5 * 0.98**step + rng.random() / 4,
+            "tokens": 900,
+            "learning_rate": 0.01 * (1 - step / steps),
+            "gradient_norm": 1.0,
+        }
+        for step in range(steps)
+    ]
+    return {"model": "m", "arm": arm, "seed": seed, "steps": rows}
+
+
+def curves(**changes: Any) -> Any:
+    return figure(**{"kind": "loss_curve", "arms": ["fo", "fo_long"], **changes})
+
+
 RUN = [summary("fo"), summary("zo")]
 SCORES = [
     selection("snip", {"snip": [1.0, 3.0, 2.0, 5.0]}),
     selection("robustness", {"noise": [4, 2, 1, 0]}, standard_errors={"noise": [1, 2, 0, 0]}),
 ]
 
+TRAINED = [history("fo"), history("fo", 1), history("fo_long", steps=110)]
 
-@pytest.mark.parametrize(("settings", "inputs"), [(bars(), RUN), (lines(), SCORES)])
+
+@pytest.mark.parametrize(
+    ("settings", "inputs"), [(bars(), RUN), (lines(), SCORES), (curves(), TRAINED)]
+)
 def test_bytes_are_the_same_every_time(settings: Any, inputs: list[Any], tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_figure("f", settings, inputs, tmp_path / name)
@@ -76,7 +99,7 @@ def test_bytes_are_the_same_every_time(settings: Any, inputs: list[Any], tmp_pat
 
 
 def test_bars_are_the_mean_over_judges_with_cluster_intervals() -> None:
-    columns, estimates = asr_bars.bars(bars(), Arms(RUN), "m")
+    columns, estimates = asr_bars.bars(bars(), Arms(RUN), "m", Labels())
     assert columns == [("none", ""), ("weight_noise", "2")]
     outcomes = RUN[1]["cells"][1]["outcomes"]
     looks = np.array([[int(c) for c in draw] for judge in JUDGES for draw in outcomes[judge]])
@@ -118,6 +141,18 @@ def test_a_constant_score_is_a_line_of_zeros() -> None:
     assert line.values.tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("window", [1, 2, 9, 300])
+def test_smooth_loss_is_the_average_around_each_step(window: int) -> None:
+    found = loss_curve.curve(curves(window=window), "m", "fo", TRAINED, Labels())
+    raw = [[step["loss"] for step in one["steps"]] for one in TRAINED[:2]]
+    assert found.losses.tolist() == raw
+    mean = np.mean(raw, axis=0)
+    behind, ahead = window // 2, (window - 1) // 2
+    around = [mean[max(0, at - behind) : at + ahead + 1].mean() for at in range(len(mean))]
+    assert found.smooth.tolist() == pytest.approx(around)
+    assert found.rates[0] == 0.01
+
+
 def test_marks_differ_without_color() -> None:
     assert len(set(style.HATCHES)) == len(set(style.MARKERS)) == len(set(style.COLORS)) == 8
     grey = [np.dot((0.299, 0.587, 0.114), style.pale(color)) for color in style.COLORS[:3]]
@@ -125,10 +160,13 @@ def test_marks_differ_without_color() -> None:
 
 
 def test_hostile_labels_stay_text(tmp_path: Path) -> None:
-    settings = bars(title=HOSTILE, labels={"fo": HOSTILE}, ylabel=HOSTILE)
-    write_figure("f", settings, RUN, tmp_path / "f")
-    tree = ElementTree.parse(tmp_path / "f.svg")  # noqa: S314
-    assert not [element for element in tree.iter() if element.tag.endswith("script")]
+    for settings, inputs in (
+        (bars(title=HOSTILE, labels={"fo": HOSTILE}, ylabel=HOSTILE), RUN),
+        (curves(title=HOSTILE, labels={"fo": HOSTILE}), TRAINED),
+    ):
+        write_figure("f", settings, inputs, tmp_path / "f")
+        tree = ElementTree.parse(tmp_path / "f.svg")  # noqa: S314
+        assert not [element for element in tree.iter() if element.tag.endswith("script")]
 
 
 @pytest.mark.parametrize("meaningless", [True, False])
@@ -136,7 +174,8 @@ def test_a_meaningless_run_says_so(meaningless: bool, tmp_path: Path) -> None:
     run = [summary("fo", meaningless=meaningless), summary("zo")]
     write_figure("bars", bars(), run, tmp_path / "bars")
     write_figure("lines", lines(), SCORES, tmp_path / "lines", meaningless=meaningless)
-    for name in ("bars", "lines"):
+    write_figure("curves", curves(), TRAINED, tmp_path / "curves", meaningless=meaningless)
+    for name in ("bars", "lines", "curves"):
         svg = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert ("NUMBERS MEAN NOTHING" in svg) == meaningless
 
@@ -150,6 +189,8 @@ def test_a_meaningless_run_says_so(meaningless: bool, tmp_path: Path) -> None:
         (bars(), [RUN[0], summary("zo", behaviors_sha256="t")], "different behaviors"),
         (lines(), SCORES[:1], "selection.json of model 'm', arm 'fo', selection 'robustness'"),
         (lines(), [], "there is no selection.json"),
+        (curves(), TRAINED[:2], "figure 'f': the history.json of model 'm', arm 'fo_long' is miss"),
+        (curves(), [], "there is no history.json"),
         (
             lines(series=[{"selection": "snip", "score": "snap", "label": "S"}]),
             SCORES,
@@ -163,3 +204,14 @@ def test_missing_input_is_named(
     with pytest.raises(HoldfastError, match=message):
         write_figure("f", settings, inputs, tmp_path / "f")
     assert not list(tmp_path.iterdir())
+
+
+def test_bars_that_only_some_arms_have_are_left_out() -> None:
+    column = RUN[0]["cells"][-1]["perturbation"]
+    less = {**RUN[1], "cells": [c for c in RUN[1]["cells"] if c["perturbation"] != column]}
+    partial = Labels(perturbations={column: PerturbationLabel(label="R", partial=True)})
+    columns, estimates = asr_bars.bars(bars(), Arms([RUN[0], less]), "m", partial)
+    assert column not in {name for name, _ in columns}
+    assert {len(row) for row in estimates} == {len(columns)}
+    with pytest.raises(HoldfastError, match="no cell"):
+        asr_bars.bars(bars(), Arms([RUN[0], less]), "m", Labels())

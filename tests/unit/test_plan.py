@@ -53,6 +53,18 @@ def test_an_arm_is_evaluated_where_something_shows_it(config: dict[str, Any]) ->
     assert shown.perturbations("zo_robust") == []
 
 
+def test_a_group_of_judges_reads_their_models_and_templates_in_order(
+    config: dict[str, Any],
+) -> None:
+    config["judges_per_job"] = 2
+    first, second = plan(config).judgments
+    assert first.judges == ("harmbench", "llamaguard")
+    assert first.models == ["results/pocket/judges/harmbench", "results/pocket/judges/llamaguard"]
+    assert first.templates == ["results/pocket/data/template-harmbench.json"]
+    assert (second.judges, second.models, second.templates) == (("refusal_prefix",), [], [])
+    assert first.name != second.name
+
+
 def test_loading_an_arm_reads_its_whole_lineage(config: dict[str, Any]) -> None:
     assert plan(config).lineage("pocket", "zo_robust", 0) == [
         "results/pocket/pocket/zo_robust/seed0/weights",

@@ -466,3 +466,35 @@ def test_importing_results_is_light(module: str) -> None:
     code = f"import sys, holdfast.results.{module}; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_what_only_some_arms_have_is_left_out_where_it_is_missing() -> None:
+    ready = {**RUN[2]["cells"][1], "perturbation": "ready", "level": "AWQ"}
+    zo = {**RUN[2], "cells": [*RUN[2]["cells"], ready]}
+    wanted = {"perturbations": ["w4a16", "ready"], "levels": {"ready": ["AWQ"]}}
+    sections = [{"arm": "fo", **wanted}, {"arm": "zo", "reference": {"arm": "fo"}, **wanted}]
+    settings, run = settings_of(sections=sections), [RUN[0], RUN[1], zo]
+    partial = Labels(perturbations={"ready": PerturbationLabel(label="R", partial=True)})
+    shown = records(build_table("t", settings, run, partial))
+    rows = [(row["arm"], row["perturbation"], row["reference"]) for row in shown]
+    assert list(dict.fromkeys(rows)) == [
+        ("fo", "w4a16", "NA"),
+        ("zo", "w4a16", "fo/w4a16/W4A16"),
+        ("zo", "ready", "NA"),
+    ]
+    with pytest.raises(HoldfastError, match="no cell 'ready AWQ'"):
+        build_table("t", settings, run)
+    alone = settings_of(sections=[{"arm": "fo", "perturbations": ["ready"]}])
+    with pytest.raises(HoldfastError, match="no arm shown was tested under a perturbation shown"):
+        build_table("t", alone, run, partial)
+
+
+def test_a_table_says_which_point_of_a_sweep_each_arm_shown_is() -> None:
+    words = "beta 0.03 (sweep: snakemake sweep_zo)"
+    swept = Labels(arms={"zo": "FO + ZO"}, points={"zo": words, "another": "beta 1"})
+    shown = settings_of(sections=[{"arm": "fo"}, {"arm": "zo"}])
+    notes = build_table("t", shown, RUN, swept).notes
+    assert f"FO + ZO: {words}." in notes
+    assert "beta 1" not in " ".join(notes)
+    without = build_table("t", settings_of(sections=[{"arm": "fo"}]), RUN, swept).notes
+    assert "beta" not in " ".join(without)

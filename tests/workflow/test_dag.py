@@ -31,6 +31,10 @@ def evaluations(jobs: Counter[str]) -> int:
     return sum(count for rule, count in jobs.items() if rule.startswith("evaluate_"))
 
 
+def judgments(jobs: Counter[str]) -> int:
+    return sum(count for rule, count in jobs.items() if re.fullmatch(r"judge_\d+", rule))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working folder that shares the config but no results."""
@@ -41,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_default_makes_every_table_and_figure(folder: Path) -> None:
     jobs = dry_run(folder)
     assert jobs["table"] == 7
-    assert jobs["figure"] == 3
+    assert jobs["figure"] == 4
     assert jobs["summary"] == 8
 
 
@@ -56,7 +60,7 @@ def test_one_table_computes_only_what_it_needs(folder: Path) -> None:
 
 def test_one_figure_computes_only_what_it_needs(folder: Path) -> None:
     jobs = dry_run(folder, "figure2")
-    assert evaluations(jobs) == jobs["judge"] == jobs["zeroth_order"] == 0
+    assert evaluations(jobs) == judgments(jobs) == jobs["zeroth_order"] == 0
     assert jobs["layer_scores"] == 4  # two chunks of robustness, one of SNIP, one of WANDA
 
 
@@ -75,9 +79,10 @@ def test_real_data_is_the_same_dag(folder: Path, real_data: Path) -> None:
     config = str(ROOT / "config" / "real-data.yaml")
     ours = dry_run(folder)
     theirs = dry_run(folder, "--configfile", config, "--config", f"data_root={real_data}")
-    for rule in ("first_order", "zeroth_order", "judge", "summary", "figure"):
+    for rule in ("first_order", "zeroth_order", "summary", "figure"):
         assert theirs[rule] == ours[rule]
     assert evaluations(theirs) == evaluations(ours)
+    assert judgments(theirs) == judgments(ours) == 8
 
 
 @pytest.mark.parametrize(("size", "expected"), [(1, 5), (2, 3), (5, 1)])
@@ -86,6 +91,31 @@ def test_perturbations_share_jobs_as_the_config_says(
 ) -> None:
     jobs = dry_run(folder, "table1", "--config", f"perturbations_per_job={size}")
     assert evaluations(jobs) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 9), (2, 6), (3, 3)])
+def test_judges_share_jobs_as_the_config_says(folder: Path, size: int, expected: int) -> None:
+    jobs = dry_run(folder, "table2", "--config", f"judges_per_job={size}")
+    assert judgments(jobs) == expected  # original, fo, zo_robust
+
+
+def test_a_ready_made_checkpoint_is_tested_where_there_is_one(folder: Path) -> None:
+    overlay = folder / "overlay.yaml"
+    overlay.write_text(
+        """
+models: {other: {pocket: {seed: 1}}}
+perturbations:
+  ready: {kind: checkpoint, levels: {AWQ: [{model: other, path: somewhere}]}}
+  w4a16: {backend: gptqmodel, levels: {W4A16-tensor: null, W3A16-tensor: null}}
+"""
+    )
+    jobs = dry_run(folder, "table1", "--configfile", str(overlay))
+    assert (jobs["ready_made"], jobs["evaluate_original_0"], jobs["evaluate_original_1"]) == (
+        1,
+        2,
+        1,
+    )
+    assert (jobs["quantize_gptqmodel"], jobs["export"], jobs["quantize"]) == (2, 2, 0)
 
 
 def test_a_mistake_ends_in_one_sentence() -> None:

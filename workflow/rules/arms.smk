@@ -1,26 +1,28 @@
 rule first_order:
     input:
-        lineage=lambda w: plan.lineage(
-            w.model, plan.settings.arms[w.arm].parent, w.seed
-        ),
-        data=plan.data("alignment"),
+        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
+        data=lambda w: plan.data(plan.arms[w.arm].data),
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
         cost="<results>/{model}/{arm}/seed{seed}/cost.json",
+        history="<results>/{model}/{arm}/seed{seed}/history.json",
     log:
         "<results>/logs/{model}/{arm}/seed{seed}/first_order.log",
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/first_order.tsv"
     wildcard_constraints:
         arm=plan.first_order_arms,
+    priority: 5
     conda:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).mem_mb,
     params:
         settings=lambda w: plan.params(
             "first_order",
-            plan.settings.arms[w.arm].move,
+            plan.arms[w.arm].move,
             plan.settings.data.max_length,
         ),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
@@ -30,10 +32,8 @@ rule first_order:
 
 rule zeroth_order:
     input:
-        lineage=lambda w: plan.lineage(
-            w.model, plan.settings.arms[w.arm].parent, w.seed
-        ),
-        data=lambda w: plan.data(plan.settings.arms[w.arm].data),
+        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
+        data=lambda w: plan.data(plan.arms[w.arm].data),
         selection=lambda w: plan.arm_selection(w.model, w.arm, w.seed),
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
@@ -44,14 +44,17 @@ rule zeroth_order:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/zeroth_order.tsv"
     wildcard_constraints:
         arm=plan.zeroth_order_arms,
+    priority: 3
     conda:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).mem_mb,
     params:
         settings=lambda w: plan.params(
             "zeroth_order",
-            plan.settings.arms[w.arm].move,
+            plan.arms[w.arm].move,
             plan.settings.data.max_length,
         ),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",

@@ -8,10 +8,15 @@ rule quantize:
         "<results>/logs/{model}/{arm}/seed{seed}/{perturbation}/quantize.log",
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/quantize.tsv"
+    wildcard_constraints:
+        perturbation=plan.quantized_by("llm-compressor"),
+    priority: 2
     conda:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).mem_mb,
     params:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
@@ -19,6 +24,55 @@ rule quantize:
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
+
+
+# GPTQModel needs another torch, so it reads a plain folder and nothing of the arm's stages.
+rule quantize_gptqmodel:
+    input:
+        lineage=["<results>/{model}/{arm}/seed{seed}/export"],
+        data=plan.data("calibration"),
+    output:
+        directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized"),
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/{perturbation}/quantize.log",
+    benchmark:
+        "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/quantize.tsv"
+    wildcard_constraints:
+        perturbation=plan.quantized_by("gptqmodel"),
+    priority: 2
+    conda:
+        "../../envs/gptqmodel.yaml"
+    resources:
+        gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).mem_mb,
+    params:
+        settings=lambda w: plan.params(
+            "quantize", plan.settings.perturbations[w.perturbation]
+        ),
+        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+    script:
+        "../scripts/quantize.py"
+
+
+rule ready_made:
+    input:
+        lambda w: plan.base(w.model),
+    output:
+        directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized"),
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/{perturbation}/ready_made.log",
+    wildcard_constraints:
+        perturbation=plan.quantized_by("checkpoint"),
+    priority: 2
+    conda:
+        "../../envs/model.yaml"
+    params:
+        settings=lambda w: plan.params(
+            "quantize", plan.cells_of(w.perturbation, w.arm, w.model)
+        ),
+    script:
+        "../scripts/ready_made.py"
 
 
 # One rule for every arm and group of perturbations, since a group's files depend on the config.
@@ -55,10 +109,15 @@ for job in plan.evaluations:
             f"<results>/logs/{{model}}/{job.arm}/seed{{seed}}/{job.name}.log",
         benchmark:
             f"<results>/benchmarks/{{model}}/{job.arm}/seed{{seed}}/{job.name}.tsv"
+        wildcard_constraints:
+            model=job.models,
+        priority: 1
         conda:
             "../../envs/model.yaml"
         resources:
             gpu=plan.settings.gpus,
+            gpu_mem_mb=job.gpu_mem_mb,
+            mem_mb=job.mem_mb,
         params:
             settings=job.params,
             scratch=f"{plan.results}/scratch/{{model}}/{job.arm}/seed{{seed}}",

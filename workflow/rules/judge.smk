@@ -1,28 +1,37 @@
-rule judge:
-    input:
-        model=lambda w: plan.judge_model(w.judge),
-        behaviors=plan.data("behaviors"),
-        completions=lambda w: plan.completions(w.model, w.arm, w.seed),
-        template=lambda w: plan.judge_template(w.judge),
-    output:
-        ensure(
-            "<results>/{model}/{arm}/seed{seed}/verdicts/{judge}.jsonl", non_empty=True
-        ),
-    log:
-        "<results>/logs/{model}/{arm}/seed{seed}/verdicts/{judge}.log",
-    benchmark:
-        "<results>/benchmarks/{model}/{arm}/seed{seed}/verdicts/{judge}.tsv"
-    conda:
-        "../../envs/model.yaml"
-    resources:
-        gpu=lambda w: plan.settings.gpus * len(plan.judge_model(w.judge)),
-    params:
-        settings=lambda w: plan.params(
-            "judge", plan.settings.judges[w.judge], plan.perturbations(w.arm)
-        ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
-    script:
-        "../scripts/judge.py"
+# One rule for every group of judges, since a group's files depend on the config.
+for job in plan.judgments:
+
+    rule:
+        name:
+            job.name
+        input:
+            models=job.models,
+            templates=job.templates,
+            behaviors=plan.data("behaviors"),
+            completions=job.completions,
+        output:
+            ensure(
+                expand(
+                    "<results>/{{model}}/{{arm}}/seed{{seed}}/verdicts/{judge}.jsonl",
+                    judge=job.judges,
+                ),
+                non_empty=True,
+            ),
+        log:
+            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
+        benchmark:
+            f"<results>/benchmarks/{{model}}/{{arm}}/seed{{seed}}/{job.name}.tsv"
+        conda:
+            "../../envs/model.yaml"
+        resources:
+            gpu=plan.settings.gpus * bool(job.models),
+            gpu_mem_mb=job.memory.gpu_mem_mb,
+            mem_mb=job.memory.mem_mb,
+        params:
+            settings=job.params,
+            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+        script:
+            "../scripts/judge.py"
 
 
 rule summary:
@@ -41,7 +50,7 @@ rule summary:
         "../../envs/results.yaml"
     params:
         settings=lambda w: plan.params(
-            "summary", plan.judge_labels, plan.perturbed(w.arm)
+            "summary", plan.judge_labels, plan.perturbed(w.arm, w.model)
         ),
     script:
         "../scripts/summary.py"

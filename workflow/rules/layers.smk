@@ -11,10 +11,13 @@ rule layer_scores:
         "<results>/logs/{model}/{arm}/seed{seed}/layers/{selection}-{chunk}.log",
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/layers/{selection}-{chunk}.tsv"
+    priority: 4
     conda:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.layer_scores(w.model, w.selection).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.layer_scores(w.model, w.selection).mem_mb,
     params:
         settings=lambda w: plan.params(
             "layer_scores",

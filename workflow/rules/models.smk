@@ -11,10 +11,12 @@ rule base_model:
         "../../envs/model.yaml"
     threads: 1
     resources:
-        gpu=plan.settings.gpus,
+        gpu=lambda w: plan.gpus_to_make(plan.settings.models[w.model]),
     params:
         settings=lambda w: plan.params("model", plan.settings.models[w.model]),
         scratch=f"{plan.results}/scratch/models/{{model}}",
+        setting="models.{model}",
+        tokenizer="chat",
     script:
         "../scripts/model.py"
 
@@ -31,9 +33,11 @@ rule judge_model:
     conda:
         "../../envs/model.yaml"
     resources:
-        gpu=plan.settings.gpus,
+        gpu=lambda w: plan.gpus_to_make(plan.settings.judges[w.judge].model),
     params:
         settings=lambda w: plan.params("model", plan.settings.judges[w.judge].model),
         scratch=f"{plan.results}/scratch/judges/{{judge}}",
+        setting="judges.{judge}.model",
+        tokenizer="plain",
     script:
         "../scripts/model.py"

@@ -1,6 +1,7 @@
 rule table:
     input:
-        lambda w: plan.table_inputs(w.table),
+        parts=lambda w: plan.table_inputs(w.table),
+        published=lambda w: plan.published(w.table),
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown="<results>/tables/{table}.md",

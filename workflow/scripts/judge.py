@@ -1,27 +1,30 @@
+from functools import partial
 from pathlib import Path
 
 from holdfast.job import job
 
-with job(snakemake) as (settings, perturbations):
+with job(snakemake) as (judges, perturbations):
     from pydantic import TypeAdapter
 
     from holdfast.checkpoints.atomic import read_jsonl
     from holdfast.config.settings import Judge
     from holdfast.judges.run import judge_completions
 
-    def load_model():
+    def load(folder):
         from holdfast.checkpoints.load import load_arm
 
-        loaded = load_arm(snakemake.input.model[0])
+        loaded = load_arm(folder)
         return loaded.model, loaded.tokenizer
 
-    paths = zip(perturbations, snakemake.input.completions, strict=True)
-    judge_completions(
-        TypeAdapter(Judge).validate_python(settings),
-        behaviors=read_jsonl(snakemake.input.behaviors),
-        completions={name: read_jsonl(path) for name, path in paths},
-        out_path=snakemake.output[0],
-        journal_path=Path(snakemake.params.scratch) / f"{snakemake.wildcards.judge}.jsonl",
-        load_model=load_model,
-        template_path=next(iter(snakemake.input.template), None),
-    )
+    given, scratch = snakemake.input, Path(snakemake.params.scratch)
+    models, templates, outputs = map(iter, (given.models, given.templates, snakemake.output))
+    for name, settings in judges.items():
+        judge_completions(
+            TypeAdapter(Judge).validate_python(settings),
+            behaviors=read_jsonl(given.behaviors),
+            completions=dict(zip(perturbations, map(read_jsonl, given.completions), strict=True)),
+            out_path=next(outputs),
+            journal_path=scratch / f"{name}.jsonl",
+            load_model=partial(load, next(models)) if "model" in settings else None,
+            template_path=next(templates) if "template" in settings else None,
+        )

@@ -11,4 +11,6 @@ with job(snakemake) as (settings,):
         folder=Path(snakemake.output[0]),
         scratch=Path(snakemake.params.scratch),
         made_from=[Path(path) for path in snakemake.input],
+        setting=snakemake.params.setting,
+        tokenizer=snakemake.params.tokenizer,
     )

@@ -12,6 +12,6 @@ with job(snakemake) as (settings, labels):
         snakemake.wildcards.table,
         TypeAdapter(TableSettings).validate_python(settings),
         Labels.model_validate(labels),
-        [Path(path) for path in snakemake.input],
+        [Path(path) for path in snakemake.input.parts],
         snakemake.output.csv.removesuffix(".csv"),
     )

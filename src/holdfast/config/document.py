@@ -102,9 +102,9 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(argument) for argument in arguments)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return {"int": "integer", "float": "number", "bool": "true or false", "str": "text"}.get(
-        getattr(annotation, "__name__", str(annotation)), str(annotation)
-    )
+    words = {"int": "integer", "float": "number", "bool": "true or false", "str": "text"}
+    words["Any"] = "value"
+    return words.get(getattr(annotation, "__name__", str(annotation)), str(annotation))
 
 
 def main() -> None:

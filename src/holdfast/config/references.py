@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holdfast.config.settings import Original, Settings, ZerothOrderArm
+from holdfast.config.settings import FirstOrderArm, Original, Settings, ZerothOrderArm
 from holdfast.errors import HoldfastError, nearest
+from holdfast.layers.settings import selected
+from holdfast.perturbations.settings import Checkpoint
+from holdfast.results import published
+from holdfast.results.settings import level_name
+from holdfast.sweeps.grid import points
 
 # First-level folders of a run, which a model's folder would collide with.
 RESERVED = (
@@ -18,7 +23,9 @@ RESERVED = (
     "models",
     "world",
     "scratch",
+    "sweeps",
     "tables",
+    "validation",
 )
 RULES = (
     "agreement",
@@ -34,14 +41,21 @@ RULES = (
     "judge_model",
     "layer_scores",
     "pocket_world",
+    "preflight",
     "quantize",
+    "quantize_gptqmodel",
+    "ready_made",
     "selection",
     "summary",
+    "sweep",
+    "sweeps",
     "table",
     "tables",
+    "validation",
     "zeroth_order",
 )
 MEASURES = ("perplexity", "lm_eval", "over_refusal", "degenerate")
+COSTS = ("wall_s", "peak_memory_bytes")
 
 
 def check_references(settings: Settings) -> None:
@@ -49,8 +63,11 @@ def check_references(settings: Settings) -> None:
     _check_names(settings)
     _check_arms(settings)
     _check_models(settings)
+    _check_checkpoints(settings)
     for name, table in settings.tables.items():
         _check_entry(settings, f"tables.{name}", table)
+        if getattr(table, "published", None):
+            _check_published(settings, f"tables.{name}.published", table)
     for name, figure in settings.figures.items():
         _check_entry(settings, f"figures.{name}", figure)
 
@@ -69,7 +86,8 @@ def _check_names(settings: Settings) -> None:
     for name in ("layers", "verdicts", "weights", "export"):
         if name in settings.perturbations:
             raise HoldfastError(f"perturbations.{name}: this name is taken by a results folder")
-    targets = [*settings.tables, *settings.figures]
+    swept = [f"sweep_{name}" for name, arm in settings.arms.items() if getattr(arm, "sweep", None)]
+    targets = [*settings.tables, *settings.figures, *swept]
     for name in targets:
         if name in RULES or targets.count(name) > 1:
             raise HoldfastError(
@@ -86,6 +104,32 @@ def _check_arms(settings: Settings) -> None:
             _known(f"arms.{name}.layers", arm.layers, ["all", *settings.selections])
     for name in settings.arms:
         _check_lineage(settings, name)
+    swept = {name: arm for name, arm in settings.arms.items() if getattr(arm, "sweep", None)}
+    for name, arm in swept.items():
+        for point in points(name, arm):
+            if point.name in settings.arms:
+                taken = f"this name is taken by a point of arms.{name}.sweep; rename it"
+                raise HoldfastError(f"arms.{point.name}: {taken}")
+    if swept:
+        _check_sweeps(settings, f"arms.{min(swept)}.sweep")
+
+
+def _check_sweeps(settings: Settings, needed_by: str) -> None:
+    if settings.data.validation is None:
+        raise HoldfastError(f"data.validation: this setting is required by {needed_by}")
+    for name, levels in settings.sweeps.perturbations.items():
+        path = f"sweeps.perturbations.{name}"
+        _known("sweeps.perturbations", name, settings.perturbations)
+        entry = settings.perturbations[name]
+        if entry.stored:
+            raise HoldfastError(
+                f"{path}: points are scored without quantized copies; name a perturbation of a"
+                " live model (fake_quant, weight_noise or activation_noise)"
+            )
+        if entry.kind == "none":
+            raise HoldfastError(f"{path}: unperturbed ASR is always taken; leave this out")
+        for level in levels:
+            _known(path, level_name(level), [cell for cell, _ in entry.cells])
 
 
 def _check_lineage(settings: Settings, name: str) -> None:
@@ -109,9 +153,10 @@ def _check_models(settings: Settings) -> None:
                 f"models.{name}.layers: this setting is required for `{model.kind}`"
             )
         for selection, entry in settings.selections.items():
-            if entry.top_m > model.layer_count:
+            if not 1 <= selected(entry.top_m, model.layer_count) <= model.layer_count:
+                amount = "more than" if entry.top_m >= 1 else "less than one of"
                 raise HoldfastError(
-                    f"selections.{selection}.top_m: {entry.top_m} is more than the"
+                    f"selections.{selection}.top_m: {entry.top_m} is {amount} the"
                     f" {model.layer_count} layers of models.{name}"
                 )
     if settings.pocket_judges and not any(model.pocket for model in settings.models.values()):
@@ -119,6 +164,22 @@ def _check_models(settings: Settings) -> None:
             f"judges.{settings.pocket_judges[0]}.model: a `pocket_judge` learns from the embedded"
             " world's base model; add a model with `pocket` to `models`"
         )
+
+
+def _check_checkpoints(settings: Settings) -> None:
+    for name, entry in settings.perturbations.items():
+        for level, variants in entry.levels.items() if isinstance(entry, Checkpoint) else ():
+            path = f"perturbations.{name}.levels.{level}"
+            for variant in variants:
+                _known(f"{path}.model", variant.model, settings.models)
+                _known(f"{path}.arm", variant.arm, settings.arms)
+                trained = not isinstance(settings.arms[variant.arm], Original)
+                if trained and len(settings.seeds) > 1:
+                    raise HoldfastError(
+                        f"{path}.arm: a checkpoint is a copy of one training seed, and `seeds` has"
+                        f" {len(settings.seeds)}; give one seed, or a copy of an arm whose stage is"
+                        " `original`"
+                    )
 
 
 def _check_entry(settings: Settings, path: str, entry: Any) -> None:
@@ -144,6 +205,13 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
             _known(f"{path}.arms", arm, settings.arms)
             if isinstance(settings.arms[arm], Original):
                 raise HoldfastError(f"{path}.arms: '{arm}' has no stage whose cost could be shown")
+    elif entry.kind == "loss_curve":
+        for arm in entry.arms:
+            _known(f"{path}.arms", arm, settings.arms)
+            if not isinstance(settings.arms[arm], FirstOrderArm):
+                raise HoldfastError(
+                    f"{path}.arms: '{arm}' has no training loss to show: name first-order arms"
+                )
     elif entry.kind == "layer_scores":
         _known(f"{path}.arm", entry.arm, settings.arms)
         for series in entry.series:
@@ -163,3 +231,68 @@ def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> N
         for level in wanted:
             text = level if isinstance(level, str) else format(level, "g")
             _known(f"{path}.levels.{name}", text, have)
+
+
+def _check_published(settings: Settings, path: str, entry: Any) -> None:
+    names = entry.published
+    _known(f"{path}.table", names.table, published.tables())
+    cells = published.read(names.table)
+    metrics = COSTS if entry.kind == "cost" else [*settings.judges, *MEASURES]
+    for field, ours, theirs in (
+        ("models", settings.models, published.vocabulary("model")),
+        ("arms", settings.arms, list(dict.fromkeys(section for _, section, *_ in cells))),
+        ("perturbations", settings.perturbations, published.vocabulary("perturbation")),
+        ("metrics", metrics, published.vocabulary("metric")),
+    ):
+        for name, paper in getattr(names, field).items():
+            _known(f"{path}.{field}", name, ours)
+            _known(f"{path}.{field}.{name}", paper, theirs)
+    for perturbation, levels in names.levels.items():
+        _known(f"{path}.levels", perturbation, settings.perturbations)
+        have = [level for level, _ in settings.perturbations[perturbation].cells]
+        for level, paper in levels.items():
+            where = f"{path}.levels.{perturbation}"
+            _known(where, level_name(level), have)
+            _known(f"{where}.{level}", level_name(paper), published.vocabulary("level"))
+    arms = entry.arms if entry.kind == "cost" else [section.arm for section in entry.sections]
+    for field, shown in (("models", settings.models_of(entry)), ("arms", arms)):
+        if not set(shown) & set(getattr(names, field)):
+            raise HoldfastError(
+                f"{path}.{field}: none of the {field} shown ({', '.join(shown)}) has a published"
+                " name; add one, or leave `published` out"
+            )
+    _check_published_cells(settings, path, entry)
+
+
+def _check_published_cells(settings: Settings, path: str, entry: Any) -> None:
+    names = entry.published
+    cells = published.read(names.table)
+    for perturbation, shown in _shown_levels(settings, entry).items():
+        found = any(
+            published.place(names, model, arm, perturbation, level, metric) in cells
+            for model in settings.models_of(entry)
+            for arm in names.arms
+            for level in shown
+            for metric in names.metrics
+        )
+        if not found and (not perturbation or perturbation in names.perturbations):
+            what = f"levels.{perturbation}" if any(shown) else "table"
+            raise HoldfastError(
+                f"{path}.{what}: published/{names.table}.csv has no number for"
+                f" {' or '.join(sorted(shown)) if any(shown) else perturbation or 'these costs'};"
+                " correct the names, or leave out what is not to be compared"
+            )
+
+
+def _shown_levels(settings: Settings, entry: Any) -> dict[str, set[str]]:
+    """Return the levels that a table shows, by perturbation; a cost table has the empty one."""
+    if entry.kind == "cost":
+        return {"": {""}}
+    shown: dict[str, set[str]] = {}
+    for section in entry.sections:
+        every = section.perturbations == "all"
+        for name in settings.perturbations if every else section.perturbations:
+            tested = [level for level, _ in settings.perturbations[name].cells]
+            levels = section.levels.get(name) or tested
+            shown.setdefault(name, set()).update(map(level_name, levels))
+    return shown

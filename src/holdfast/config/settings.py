@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.settings import ModelSettings
@@ -14,6 +14,7 @@ from holdfast.layers.settings import Random, Robustness, Snip, Wanda
 from holdfast.perturbations.settings import Perturbation
 from holdfast.pocket.settings import WorldSettings
 from holdfast.results.settings import FigureSettings, TableSettings
+from holdfast.sweeps.settings import Sweep, SweepSettings, checked_sweep
 from holdfast.utility.settings import LmEvalSettings, PerplexitySettings
 
 CATALOGUES = ("models", "arms", "selections", "perturbations", "judges", "tables", "figures")
@@ -34,10 +35,26 @@ class Original(_Frozen):
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
 
 
-class FirstOrderArm(FirstOrder):
+class _Swept(BaseModel):
+    move_type: ClassVar[type[BaseModel]]
+    sweep: Sweep = Field({})
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _none(cls, sweep: Any) -> Any:
+        return {} if sweep is None else sweep
+
+    @field_validator("sweep")
+    @classmethod
+    def _values_of_the_stage(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return checked_sweep(sweep, cls.move_type)
+
+
+class FirstOrderArm(_Swept, FirstOrder):
     """First-order safety alignment of another arm (Algorithm 1, stage I)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    move_type = FirstOrder
     stage: Literal["first_order"]
     parent: Name = Field(alias="from", description="arm that training starts from")
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
@@ -48,10 +65,11 @@ class FirstOrderArm(FirstOrder):
         return FirstOrder(**{name: getattr(self, name) for name in FirstOrder.model_fields})
 
 
-class ZerothOrderArm(ZerothOrder):
+class ZerothOrderArm(_Swept, ZerothOrder):
     """Zeroth-order refinement of another arm (Algorithm 1, stage III)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    move_type = ZerothOrder
     stage: Literal["zeroth_order"]
     parent: Name = Field(alias="from", description="arm that refinement starts from")
     layers: Name = Field("all", description="entry of `selections` whose layers move, or `all`")
@@ -85,6 +103,40 @@ class Behaviors(Rows):
     )
 
 
+class ValidationPairs(_Frozen):
+    """Pairs like those of D_safe, for the loss and the robustness gap of a sweep's points."""
+
+    source: DataSource | None = Field(None, description="the file; null: that of `data.safety`")
+    limit: int = Field(64, ge=1, description="pairs used, drawn by seed 0 from those left")
+
+
+class ValidationBehaviors(Behaviors):
+    """Prompts that a safe model refuses, for the validation ASR of a sweep's points.
+
+    Those that are among the reported behaviors by their text are dropped (AdvBench); behaviors
+    with an identifier that is reported are refused (HarmBench's val split, unless
+    `data.behaviors` leaves it out).
+    """
+
+    limit: int | None = Field(
+        100, ge=1, description="behaviors used, drawn by seed 0 from those left; null: all"
+    )
+
+
+class Validation(_Frozen):
+    """Data that sweeps compare points on, less what training or a reported number uses."""
+
+    pairs: ValidationPairs = Field(
+        default_factory=ValidationPairs, description="held-out pairs of D_safe"
+    )
+    behaviors: ValidationBehaviors = Field(
+        description="prompts that a safe model refuses (AdvBench goals that were not trained on)"
+    )
+    benign: Rows | None = Field(
+        None, description="harmless prompts, for over-refusal; null: not measured"
+    )
+
+
 class Data(_Frozen):
     """The data sets of a run."""
 
@@ -97,13 +149,22 @@ class Data(_Frozen):
     benign: Rows = Field(description="harmless prompts, for over-refusal")
     perplexity: Rows = Field(description="rows joined by blank lines, for perplexity")
     calibration: Rows = Field(description="pairs that GPTQ is calibrated on")
+    validation: Validation | None = Field(
+        None, description="what sweeps compare points on; required by an arm with `sweep`"
+    )
 
 
 class Generation(_Frozen):
     """Greedy completions."""
 
     max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
-    batch_size: int = Field(32, ge=1, description="prompts a batch; halved on out-of-memory")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="prompts a batch, halved on out-of-memory; `auto`: as many as free memory"
+        " holds, told in the log. A number makes runs comparable bit for bit across machines:"
+        " logits depend on it in their last bits. A run resumed under `auto` may choose another"
+        " number for the prompts that are left",
+    )
 
 
 class Utility(_Frozen):
@@ -126,6 +187,12 @@ class Settings(_Frozen):
         description="perturbations of an arm that one job evaluates, loading the model once; more"
         " save start-up, fewer run in parallel",
     )
+    judges_per_job: int = Field(
+        1,
+        ge=1,
+        description="judges that one job lets read an arm's completions, one after the other; more"
+        " save start-up, fewer run in parallel",
+    )
     gpus: int = Field(
         0, ge=0, description="GPUs that one heavy job asks for; 0 computes on the processors"
     )
@@ -145,6 +212,9 @@ class Settings(_Frozen):
         min_length=1, description="what happens after alignment"
     )
     judges: dict[Name, Judge] = Field(min_length=1, description="who decides on a completion")
+    sweeps: SweepSettings = Field(
+        default_factory=SweepSettings, description="how the points of `sweep` are compared"
+    )
     tables: dict[Name, TableSettings] = Field({}, description="tables to print")
     figures: dict[Name, FigureSettings] = Field({}, description="figures to draw")
 

@@ -1,0 +1,99 @@
+"""Arms: their weights, what they descend from, and the layers they move."""
+
+from __future__ import annotations
+
+import math
+
+from holdfast.config.settings import Arm, FirstOrderArm, Settings, ZerothOrderArm
+from holdfast.devices.resources import Resources
+from holdfast.plan.data import DataPlan
+from holdfast.plan.stages import any_of
+from holdfast.sweeps.grid import point_arms
+
+
+class ArmPlan(DataPlan):
+    """What alignment and refinement make, and the layer scores between them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.arms: dict[str, Arm] = dict(settings.arms)
+        """All arms by name: those of the config, then the points of their sweeps."""
+        for name, arm in settings.arms.items():
+            if isinstance(arm, FirstOrderArm | ZerothOrderArm):
+                self.arms |= point_arms(name, arm)
+        self.memory = Resources(settings.model_copy(update={"arms": self.arms}))
+
+    @property
+    def arm_names(self) -> str:
+        """Regular expression of all arms."""
+        return any_of(self.arms)
+
+    @property
+    def first_order_arms(self) -> str:
+        """Regular expression of the arms that first-order training makes."""
+        return any_of(n for n, a in self.arms.items() if isinstance(a, FirstOrderArm))
+
+    @property
+    def zeroth_order_arms(self) -> str:
+        """Regular expression of the arms that zeroth-order refinement makes."""
+        return any_of(n for n, a in self.arms.items() if isinstance(a, ZerothOrderArm))
+
+    def home(self, model: str, arm: str, seed: int | str) -> str:
+        """Folder of everything about one arm and training seed."""
+        return f"{self.results}/{model}/{arm}/seed{seed}"
+
+    def weights(self, model: str, arm: str, seed: int | str) -> str:
+        """Folder of an arm's weights: its own move, or the base model for ``original``."""
+        if self.arms[arm].stage == "original":
+            return self.base(model)
+        return f"{self.home(model, arm, seed)}/weights"
+
+    def parent(self, model: str, arm: str, seed: int | str) -> str:
+        """Weights folder of the arm that ``arm`` starts from."""
+        return self.weights(model, self._parent(arm), seed)
+
+    def lineage(self, model: str, arm: str, seed: int | str) -> list[str]:
+        """Weights folders that loading an arm reads: its own and its ancestors'."""
+        folders = [self.weights(model, arm, seed)]
+        while self.arms[arm].stage != "original":
+            arm = self._parent(arm)
+            folders.append(self.weights(model, arm, seed))
+        return folders
+
+    def _parent(self, arm: str) -> str:
+        entry = self.arms[arm]
+        assert isinstance(entry, FirstOrderArm | ZerothOrderArm)
+        return entry.parent
+
+    def selection(self, model: str, arm: str, seed: int | str, selection: str) -> str:
+        """Path of the layers chosen on ``arm`` by ``selection``."""
+        return f"{self.home(model, arm, seed)}/layers/{selection}/selection.json"
+
+    def arm_selection(self, model: str, arm: str, seed: int | str) -> list[str]:
+        """Selection that a zeroth-order arm reads; none when it moves all layers."""
+        entry = self.arms[arm]
+        assert isinstance(entry, ZerothOrderArm)
+        if entry.layers == "all":
+            return []
+        return [self.selection(model, entry.parent, seed, entry.layers)]
+
+    def score_chunks(self, model: str, arm: str, seed: int | str, selection: str) -> list[str]:
+        """Paths of the layer scores, one file per chunk of layers."""
+        settings = self.settings.selections[selection]
+        per_job = getattr(settings, "layers_per_job", None) or self.layers(model)
+        chunks = math.ceil(self.layers(model) / per_job)
+        home = self.home(model, arm, seed)
+        return [f"{home}/layers/{selection}/scores-{chunk}.json" for chunk in range(chunks)]
+
+    def chunk_layers(self, model: str, selection: str, chunk: int | str) -> list[int]:
+        """Decoder layers that a chunk scores."""
+        per_job = getattr(self.settings.selections[selection], "layers_per_job", None)
+        count = self.layers(model)
+        start = int(chunk) * (per_job or count)
+        return list(range(start, min(start + (per_job or count), count)))
+
+    def layers(self, model: str) -> int:
+        """Number of decoder layers of a model."""
+        count = self.settings.models[model].layer_count
+        assert count is not None
+        return count

@@ -1,0 +1,89 @@
+"""Data sets, base models and judges' models: where they are, and what they are made from."""
+
+from __future__ import annotations
+
+from holdfast.checkpoints.settings import ModelSettings
+from holdfast.config.settings import Rows, Settings
+from holdfast.data.settings import DataSource
+from holdfast.devices.resources import Resources
+from holdfast.judges.settings import HarmBench, RefusalPrefix
+from holdfast.plan.stages import DATASETS
+
+
+class DataPlan:
+    """What a run starts from."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.memory = Resources(settings)
+        self.results = f"results/{settings.run}"
+
+    def data(self, name: str) -> str:
+        """Path of a normalised data set."""
+        suffix = "jsonl" if DATASETS.get(name, "documents") != "texts" else "json"
+        return f"{self.results}/data/{name}.{'json' if name in self._templates else suffix}"
+
+    def rows(self, name: str) -> Rows:
+        """Settings of a data set, of an lm-eval task's documents, or of a judge's template."""
+        if name in DATASETS:
+            rows: Rows = getattr(self.settings.data, name)
+            return rows
+        return Rows(source={**self._documents, **self._templates}[name])
+
+    def data_kind(self, name: str) -> str:
+        """What a data set holds, as ``holdfast.data.prepare`` calls it."""
+        return DATASETS.get(name) or ("template" if name in self._templates else "documents")
+
+    def data_inputs(self, name: str) -> list[str]:
+        """Files that a data set is read from."""
+        return self.source_inputs(self.rows(name).source)
+
+    def source_inputs(self, source: DataSource) -> list[str]:
+        """Files that a source is read from; none for one that is downloaded."""
+        if source.pocket:
+            return [f"{self.results}/world"]
+        return [f"{self.settings.data_root}/{source.path}"] if source.path else []
+
+    @property
+    def _documents(self) -> dict[str, DataSource]:
+        tasks = self.settings.utility.lm_eval.tasks
+        return {f"tasks-{name}": task.data for name, task in tasks.items() if task.data}
+
+    @property
+    def _templates(self) -> dict[str, DataSource]:
+        judges = self.settings.judges.items()
+        return {f"template-{n}": j.template for n, j in judges if isinstance(j, HarmBench)}
+
+    def judge_template(self, judge: str) -> list[str]:
+        """A judge's template; none for a judge whose template is in its tokenizer."""
+        name = f"template-{judge}"
+        return [self.data(name)] if name in self._templates else []
+
+    def judge_model(self, judge: str) -> list[str]:
+        """Folder of a judge's model; none for a judge that needs no model."""
+        return [f"{self.results}/judges/{judge}"] if self._judged_by_model(judge) else []
+
+    def _judged_by_model(self, judge: str) -> bool:
+        return not isinstance(self.settings.judges[judge], RefusalPrefix)
+
+    def model_inputs(self, model: ModelSettings) -> list[str]:
+        """What a model that the run makes itself is made from."""
+        if model.pocket:
+            return [f"{self.results}/world"]
+        if model.pocket_judge:
+            return [f"{self.results}/world", self.base(self._pocket_base)]
+        if model.scratch:
+            return [self.data(name) for name in ("perplexity", "alignment", "behaviors")]
+        return []
+
+    def gpus_to_make(self, model: ModelSettings) -> int:
+        """GPUs that the job of a model asks for: none to fetch it, those of a job to train it."""
+        return 0 if model.hub or model.path else self.settings.gpus
+
+    @property
+    def _pocket_base(self) -> str:
+        return next(name for name, model in self.settings.models.items() if model.pocket)
+
+    def base(self, model: str) -> str:
+        """Folder of a base model."""
+        return f"{self.results}/models/{model}"

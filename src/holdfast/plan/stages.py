@@ -1,0 +1,64 @@
+"""The stages of a run: their versions, their data sets, and their settings as parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+# Raise a stage's number whenever its code changes what it writes: Snakemake sees the number as a
+# parameter and runs the stage again, which an edit of a library module alone does not cause.
+VERSIONS = {
+    "pocket": 1,
+    "data": 1,
+    "model": 1,
+    "first_order": 2,
+    "zeroth_order": 2,
+    "layer_scores": 2,
+    "quantize": 1,
+    "evaluate": 2,
+    "judge": 2,
+    "summary": 1,
+    "agreement": 1,
+    "validation": 1,
+    "points": 1,
+    "sweep": 1,
+    "table": 1,
+    "figure": 1,
+}
+DATASETS = {
+    "behaviors": "behaviors",
+    "alignment": "pairs",
+    "safety": "pairs",
+    "benign": "prompts",
+    "perplexity": "texts",
+    "calibration": "pairs",
+}
+
+
+def params(stage: str, *parts: Any) -> str:
+    """Return the canonical form of a stage's version and settings, for ``params:``.
+
+    Settings come in the order of their types' fields, whatever their order in the config; only the
+    dictionaries that users name the keys of keep theirs, since tables show it.
+    """
+    return json.dumps([VERSIONS[stage], *map(_dump, parts)])
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return a regular expression of ``names``; without any it matches nothing."""
+    escaped = "|".join(name.replace(".", r"\.") for name in sorted(names))
+    return escaped or "(?!)"
+
+
+def _dump(part: Any) -> Any:
+    if isinstance(part, BaseModel):
+        # A label is how a thing is shown, not what it is: changing it computes nothing again.
+        return part.model_dump(mode="json", by_alias=True, exclude={"label"})
+    if isinstance(part, dict):
+        return {key: _dump(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_dump(value) for value in part]
+    return part

@@ -1,0 +1,164 @@
+"""Sweeps: which points are scored on which data, in which jobs, and what compares them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
+from holdfast.devices.resources import Memory
+from holdfast.perturbations.settings import ActivationNoise, Perturbation, WeightNoise
+from holdfast.plan.judging import JudgePlan
+from holdfast.plan.stages import any_of, params
+from holdfast.results.settings import SweepResult, level_name
+from holdfast.sweeps.grid import Point, in_words, points, used_values
+
+
+class SweepPlan(JudgePlan):
+    """What is made to choose the settings of an arm."""
+
+    @property
+    def sweeps(self) -> dict[str, FirstOrderArm | ZerothOrderArm]:
+        """The arms with a sweep."""
+        return {
+            name: arm
+            for name, arm in self.settings.arms.items()
+            if isinstance(arm, FirstOrderArm | ZerothOrderArm) and arm.sweep
+        }
+
+    @property
+    def swept_arms(self) -> str:
+        """Regular expression of the arms with a sweep."""
+        return any_of(self.sweeps)
+
+    def validation_inputs(self) -> list[str]:
+        """Files that validation data is read from."""
+        validation, safety = self.settings.data.validation, self.settings.data.safety.source
+        if validation is None:
+            return []
+        sources = [validation.pairs.source or safety, validation.behaviors.source]
+        sources += [validation.benign.source] if validation.benign else []
+        return list(dict.fromkeys(path for one in sources for path in self.source_inputs(one)))
+
+    @property
+    def sweep_jobs(self) -> list[SweepJob]:
+        """The jobs that score points: one per ``points_per_job`` points of a sweep."""
+        size = self.settings.sweeps.points_per_job
+        jobs = []
+        for arm, entry in self.sweeps.items():
+            every = points(arm, entry)
+            groups = [every[start : start + size] for start in range(0, len(every), size)]
+            jobs += [SweepJob(self, arm, n, tuple(group)) for n, group in enumerate(groups)]
+        return jobs
+
+    @property
+    def validation_perturbations(self) -> dict[str, Perturbation]:
+        """What points are put under: entries of the config with fewer levels."""
+        entries, wanted = self.settings.perturbations, self.settings.sweeps.perturbations
+        if not wanted:
+            wanted = {
+                name: [entry.levels[len(entry.levels) // 2]]
+                for name, entry in entries.items()
+                if isinstance(entry, WeightNoise)
+            }
+        return {
+            name: _only(entries[name], [level_name(level) for level in levels])
+            for name, levels in wanted.items()
+        }
+
+    def sweep_inputs(self, arm: str) -> list[str]:
+        """Scores of all points of a sweep, for every model and seed."""
+        return [
+            f"{self.home(model, point.name, seed)}/validation.json"
+            for model in self.settings.models
+            for point in points(arm, self.sweeps[arm])
+            for seed in self.settings.seeds
+        ]
+
+    def sweep_result(self, arm: str) -> SweepResult:
+        """What the table and figure of a sweep show."""
+        entry = self.sweeps[arm]
+        return SweepResult(
+            title=f"Sweep of {entry.label or arm}",
+            arm=arm,
+            used=used_values(entry),
+            choose=self.settings.sweeps.choose,
+        )
+
+    @property
+    def used_points(self) -> dict[str, str]:
+        """What a table says of each arm with a sweep: the values that it was made with."""
+        return {
+            name: f"{in_words(used_values(arm))} (sweep: snakemake sweep_{name})"
+            for name, arm in self.sweeps.items()
+        }
+
+
+def _only(entry: Perturbation, levels: list[str]) -> Perturbation:
+    """Return a perturbation with some of its levels."""
+    if isinstance(entry, WeightNoise | ActivationNoise):
+        return entry.model_copy(
+            update={"levels": [level for level in entry.levels if level_name(level) in levels]}
+        )
+    kept = {name: grid for name, grid in getattr(entry, "levels", {}).items() if name in levels}
+    return entry.model_copy(update={"levels": kept} if kept else {})
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """Some points of one sweep, scored in one process; methods take the wildcards."""
+
+    plan: SweepPlan
+    arm: str
+    number: int
+    points: tuple[Point, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the rule."""
+        return f"points_{self.arm}_{self.number}"
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the points."""
+        return [point.name for point in self.points]
+
+    def parent(self, wildcards: Any) -> list[str]:
+        """Weights folders that loading the points' parent reads, its own first."""
+        parent = self.plan.sweeps[self.arm].parent
+        return self.plan.lineage(wildcards.model, parent, wildcards.seed)
+
+    def weights(self, wildcards: Any) -> list[str]:
+        """Weights folder of every point."""
+        return [
+            self.plan.weights(wildcards.model, point.arm, wildcards.seed) for point in self.points
+        ]
+
+    def gpu_mem_mb(self, wildcards: Any) -> int:
+        """Memory of a GPU that the job needs, in MiB."""
+        return max(need.gpu_mem_mb for need in self._memory(wildcards))
+
+    def mem_mb(self, wildcards: Any) -> int:
+        """Host memory that the job needs, in MiB; the parent's weights stay there too."""
+        return 2 * max(need.mem_mb for need in self._memory(wildcards))
+
+    def _memory(self, wildcards: Any) -> list[Memory]:
+        """What an evaluation takes, and a refinement's float32 copy while it is replayed."""
+        memory, settings = self.plan.memory, self.plan.settings
+        needs = [memory.evaluate(wildcards.model, settings.perturbations)]
+        if isinstance(self.plan.sweeps[self.arm], ZerothOrderArm):
+            needs.append(memory.zeroth_order(wildcards.model, self.arm))
+        return needs
+
+    def params(self, wildcards: Any) -> str:
+        """Version and settings of the scoring, without what only compares its results."""
+        settings = self.plan.settings
+        return params(
+            "points",
+            self.arm,
+            {point.name: point.values for point in self.points},
+            settings.sweeps.model_dump(exclude={"choose", "perturbations", "points_per_job"}),
+            self.plan.validation_perturbations,
+            settings.generation,
+            settings.data.max_length,
+        )
