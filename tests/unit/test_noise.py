@@ -22,6 +22,7 @@ from holdfast.numerics.noise import (
     normal,
     normal_,
     normal_rows,
+    normals,
 )
 
 MILLION = 1 << 20
@@ -117,6 +118,15 @@ def test_against_the_definition(start):
     words = key(7, "test", step=3).words(NAME)
     expected = torch.tensor([_by_hand(words, start + i) for i in range(6)])
     assert torch.allclose(drawn, expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [0, 1, 77, HALF, HALF + 1, 2 * HALF, 5 * HALF + 3, 40 * HALF])
+def test_many_keys_at_once_draw_what_each_draws(size):
+    keys = [key(1, "test", step=step, direction=j) for step in range(2) for j in range(9)]
+    drawn = normals((size, 1), keys, NAME)
+    assert drawn.shape == (18, size, 1)
+    for one, stacked in zip(keys, drawn, strict=True):
+        assert torch.equal(stacked, normal((size, 1), one, NAME))
 
 
 def test_golden_values():

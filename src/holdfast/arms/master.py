@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from holdfast.numerics.noise import Key, normal, normal_
+from holdfast.numerics.noise import Key, normal_, normals
 
 KEEP_ELEMENTS = 1 << 24  # as much noise (64 MiB) of a step is kept between its uses
 # Elements worked on at once, so that their noise stays in a cache: a core's share, a GPU's second.
@@ -58,9 +58,18 @@ class Master:
         self._rooms = {value.device: _rooms(value.device) for value in self._values.values()}
         self.dimension = sum(value.numel() for value in self._values.values())
 
+    def keep(self, directions: Sequence[Key]) -> None:
+        """Draw at once what ``KEEP_ELEMENTS`` hold of a step's directions, until its update."""
+        room = KEEP_ELEMENTS // self.dimension - len(self._kept)
+        drawn = [one for one in directions if one not in self._kept][: max(room, 0)]
+        self._kept |= {direction: {} for direction in drawn}
+        for name, value in self._values.items():
+            stack = normals(value.shape, drawn, name, value.device)
+            for direction, noise in zip(drawn, stack, strict=True):
+                self._kept[direction][name] = noise
+
     def write(self, scale: float, direction: Key) -> None:
         """Set every parameter to round(master + scale * noise), the sum taken in float32."""
-        self._keep(direction)
         squares = []
         for block in self._blocks():
             noise = self._noise(direction, block)
@@ -97,12 +106,11 @@ class Master:
         """Return the Euclidean norm of a gradient over all selected parameters."""
         if len(gradient.directions) == 1 and (known := self._norms.get(gradient.directions[0])):
             return abs(gradient.coefficients[0]) * known
-        if len(gradient.directions) == 1:
-            self._keep(gradient.directions[0])
         return _root([_square(self._sum(gradient, block)) for block in self._blocks()])
 
     def update(self, gradient: Combination, rate: float, clip: float, weight_decay: float) -> Move:
         """Step as torch.optim.SGD on clip * gradient, and forget the step's directions."""
+        self.keep(gradient.directions)
         clipped = Combination([clip * c for c in gradient.coefficients], gradient.directions)
         squares, changed = [], []
         for block in self._blocks():
@@ -151,15 +159,6 @@ class Master:
             return whole.view(-1)[block.start : block.start + count]
         room = self._rooms[block.value.device][0][:count]
         return normal_(room, direction, block.name, start=block.start)
-
-    def _keep(self, direction: Key) -> None:
-        """Draw all of a direction that is about to be used several times, if there is room."""
-        fits = (len(self._kept) + 1) * self.dimension <= KEEP_ELEMENTS
-        if fits and direction not in self._kept:
-            self._kept[direction] = {
-                name: normal(value.shape, direction, name, value.device)
-                for name, value in self._values.items()
-            }
 
 
 def _rooms(device: torch.device) -> tuple[Tensor, Tensor]:

@@ -152,6 +152,7 @@ def _advance(
     seed: int,
 ) -> Step:
     keys = _keys(settings, step, seed)
+    master.keep(keys)
     # A unit vector is the Gaussian one over its norm.
     sphere = settings.direction == "sphere"
     norms = [master.norm(Combination([1.0], [k])) if sphere else 1.0 for k in keys]

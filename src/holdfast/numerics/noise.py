@@ -127,6 +127,28 @@ def normal(shape: Sequence[int], key: Key, name: str, device: torch.device | str
 
 
 @torch.no_grad()
+def normals(
+    shape: Sequence[int], keys: Sequence[Key], name: str, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return float32 noise [keys, *shape]: for each key what ``normal`` draws.
+
+    Many keys of a small tensor cost little more than one.
+    """
+    size = math.prod(shape)
+    out = torch.empty((len(keys), size), dtype=torch.float32, device=device)
+    pairs = size if size <= HALF else -(-size // (2 * HALF)) * HALF
+    at_once = _batch(out.device) // max(pairs, 1)
+    if at_once < 2 or out.is_cuda:
+        for row, one in zip(out, keys, strict=True):
+            normal_(row, one, name)
+    else:
+        for start in range(0, len(keys), at_once):
+            some = slice(start, start + at_once)
+            _stack(out[some], keys[some], name, pairs)
+    return out.view(len(keys), *shape)
+
+
+@torch.no_grad()
 def normal_rows(rows: Tensor, width: int, key: Key, name: str) -> Tensor:
     """Return float32 noise [n, width] whose row r depends only on (key, name, ``rows[r]``).
 
@@ -136,7 +158,7 @@ def normal_rows(rows: Tensor, width: int, key: Key, name: str) -> Tensor:
     half = (width + 1) // 2
     out = torch.empty((len(rows), width), dtype=torch.float32, device=rows.device)
     step = max(1, _batch(rows.device) // half)
-    pairs = _Pairs(key.words(name), rows.device)
+    pairs = _Pairs(_constants(key.words(name), rows.device), rows.device)
     for start in range(0, len(rows), step):
         part = out[start : start + step]
         pairs.compute_rows(rows[start : start + step], half)
@@ -154,6 +176,22 @@ def keyed_hash(values: Tensor, key: Key, name: str) -> Tensor:
     left, right = high.clone(), low.clone()
     _permute(_constants(key.words(name), values.device), left, right)
     return torch.stack([left, right], dim=-1).view(torch.int64).squeeze(-1)
+
+
+def _stack(out: Tensor, keys: Sequence[Key], name: str, count: int) -> None:
+    """Fill each row with the first elements of its key's stream, from ``count`` pairs."""
+    words = torch.tensor([one.words(name) for one in keys], dtype=torch.int32, device=out.device)
+    shift = torch.tensor(SHIFT, dtype=torch.int32, device=out.device)
+    pairs = _Pairs((shift, *words.T[:, :, None].unbind()), out.device)
+    pairs.compute_keys(len(keys), count)
+    if out.shape[1] <= HALF:
+        torch.mul(pairs.cosine(), pairs.radius, out=out)
+        return
+    tiles = torch.empty((len(keys), count // HALF, 2, HALF), device=out.device)
+    radius = pairs.radius.view(len(keys), -1, HALF)
+    torch.mul(pairs.cosine().view_as(radius), radius, out=tiles[:, :, 0])
+    torch.mul(pairs.sine().view_as(radius), radius, out=tiles[:, :, 1])
+    out.copy_(tiles.view(len(keys), -1)[:, : out.shape[1]])
 
 
 def _fill(target: Tensor, wave: Tensor, radius: Tensor, _source: Tensor) -> None:
@@ -203,7 +241,7 @@ def _visit(
     The noise of a part is wave * radius, both float32.
     """
     batch = _batch(flat.device)
-    pairs = _Pairs(key.words(name), flat.device)
+    pairs = _Pairs(_constants(key.words(name), flat.device), flat.device)
     done = 0
     while done < flat.numel():
         tile, offset = divmod(start + done, 2 * HALF)
@@ -231,8 +269,8 @@ def _visit(
 class _Pairs:
     """Blocks in which batches of at most ``_batch(device)`` Box-Muller pairs are computed."""
 
-    def __init__(self, words: list[int], device: torch.device) -> None:
-        self._constants = _constants(words, device)
+    def __init__(self, constants: Sequence[Tensor], device: torch.device) -> None:
+        self._constants = constants
         self._index, self._blocks, self._least = _workspace(_batch(device), device)
 
     def compute(self, first: int, count: int) -> None:
@@ -240,6 +278,14 @@ class _Pairs:
         left, right, *work = self._blocks[:, :count].unbind()
         left.fill_(_signed(first >> 32))
         torch.add(self._index[:count], _signed(first), out=right)
+        self._transform(left, right, *work)
+
+    def compute_keys(self, keys: int, count: int) -> None:
+        """Prepare the first ``count`` pairs for each of several keys, as [keys, count]."""
+        blocks = self._blocks[:, : keys * count].view(4, keys, count)
+        left, right, *work = blocks.unbind()
+        left.zero_()
+        right.copy_(self._index[:count])
         self._transform(left, right, *work)
 
     def compute_rows(self, rows: Tensor, count: int) -> None:
