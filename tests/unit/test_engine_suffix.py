@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from transformers import (
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.engine import loss as loss_module
+from holdfast.engine import suffix as suffix_module
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import make_batches
 from holdfast.engine.loss import response_loss
@@ -113,8 +115,31 @@ def test_sensitivity_walks_the_layers_once() -> None:
     Suffix(model, BATCHES, 1)
     counts = forwards(decoder_layers(model))
     score_layers(model, EXAMPLES, settings, layers=range(4), seed=0)
-    # The clean loss, three probes of this layer and of each below, and one step of the walk.
-    assert counts == [1 + 3 + 1, 1 + 6 + 1, 1 + 9 + 1, 1 + 12]
+    # The clean loss, three probes, one pass for the probes of each layer below, one step upwards.
+    assert counts == [1 + 3 + 1, 1 + 3 + 1 + 1, 1 + 3 + 2 + 1, 1 + 3 + 3]
+
+
+@pytest.mark.parametrize("tokens", [1, 100, 1 << 14])
+def test_probes_run_together_give_the_loss_of_each(
+    tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suffix_module, "STACKED_TOKENS", tokens)
+    model = built("gemma2")
+    weight = decoder_layers(model)[1].mlp.up_proj.weight
+
+    def probes() -> Iterator[float]:
+        for factor in (1.0, 1.5, -2.0):
+            with torch.no_grad():
+                weight.mul_(factor)
+                yield factor
+                weight.div_(factor)
+
+    expected = {factor: response_loss(model, BATCHES) for factor in probes()}
+    suffix = Suffix(model, BATCHES, 1)
+    found = suffix.totals(probes())
+    assert list(found) == list(expected)
+    for factor, total in found.items():
+        assert total / suffix.tokens == pytest.approx(expected[factor], rel=1e-6)
 
 
 def test_a_refinement_step_runs_the_layers_below_once(tmp_path: Any) -> None:

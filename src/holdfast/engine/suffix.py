@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,12 +21,15 @@ from torch import Tensor
 from holdfast.engine.architecture import decoder_layers, fed, skipped
 from holdfast.engine.batches import IGNORED, Batch
 from holdfast.engine.halving import Halving
-from holdfast.engine.loss import input_device, response_nll
+from holdfast.engine.loss import input_device, token_nll
 from holdfast.errors import HoldfastError
 
 PROBE_TOKENS = 8
+STACKED_TOKENS = 1 << 14  # tokens of one pass for several probes
 GIB = 2**30
 _bearing: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+Probe = TypeVar("Probe", bound=Hashable)
 
 
 class Suffix:
@@ -50,23 +53,64 @@ class Suffix:
     @torch.no_grad()
     def total(self) -> float:
         """Return the NLL (nats) summed over the response tokens of all batches."""
-        totals: list[Tensor] = []
+        return math.fsum(self._row_totals().tolist())
+
+    @torch.no_grad()
+    def totals(self, probes: Iterable[Probe]) -> dict[Probe, float]:
+        """Return the total under each probe: a change of ``layer`` alone.
+
+        A probe is in force from when the iterator gives it until it is asked for the next. Only
+        ``layer`` runs meanwhile; what it puts out under all probes then runs through the layers
+        above together, in large batches.
+        """
+        above = self.layer + 1
+        if above == len(self._model_layers()) or not _bears_skipping(self._model):
+            return {probe: self.total() for probe in probes}
+        states = {probe: list(self._states(above)) for probe in probes}
+        sums: dict[Probe, list[float]] = {probe: [] for probe in states}
         for index, batch in enumerate(self._batches):
-
-            def nll(rows: slice, index: int = index, batch: Batch = batch) -> Tensor:
-                with self._from_layer(index, rows):
-                    return response_nll(self._model, Batch(*(part[rows] for part in batch)))[0]
-
-            totals += self._halving(nll, len(batch.input_ids))
-        return math.fsum(torch.stack(totals).tolist())
+            at_once = max(1, STACKED_TOKENS // batch.input_ids.numel())
+            for start in range(0, len(states), at_once):
+                some = list(states)[start : start + at_once]
+                stacked = Suffix(self._model, [Batch(*(x.repeat(len(some), 1) for x in batch))])
+                stacked._inputs = [torch.cat([states[probe][index] for probe in some])]
+                stacked.layer, stacked._halving = above, self._halving
+                rows = stacked._row_totals().view(len(some), -1).tolist()
+                for probe, row in zip(some, rows, strict=True):
+                    sums[probe].extend(row)
+        return {probe: math.fsum(rows) for probe, rows in sums.items()}
 
     @torch.no_grad()
     def advance(self, layer: int) -> None:
         """Go on to the inputs of a later layer, running only the layers in between."""
         if layer == self.layer or not _bears_skipping(self._model):
             return
-        layers = decoder_layers(self._model)
         inputs = []
+        for index, states in enumerate(self._states(layer)):
+            inputs.append(states)
+            if self._inputs is not None:
+                self._inputs[index] = states  # the old ones are let go as they are used up
+        self._inputs, self.layer = inputs, layer
+
+    def _row_totals(self) -> Tensor:
+        """Return the NLL summed over the response tokens of each row, batch after batch."""
+        totals: list[Tensor] = []
+        for index, batch in enumerate(self._batches):
+            counts = (batch.labels[:, 1:] != IGNORED).sum(dim=1)
+
+            def sums(rows: slice, index: int = index, counts: Tensor = counts) -> Tensor:
+                part = Batch(*(whole[rows] for whole in self._batches[index]))
+                with self._from_layer(index, rows):
+                    nll = token_nll(self._model, part)
+                lengths = counts[rows].to(nll.device)
+                return torch.segment_reduce(nll, "sum", lengths=lengths, unsafe=True)
+
+            totals += self._halving(sums, len(batch.input_ids))
+        return torch.cat(totals)
+
+    def _states(self, layer: int) -> Iterator[Tensor]:
+        """Yield what enters a later layer, batch after batch."""
+        layers = self._model_layers()
         for index, batch in enumerate(self._batches):
 
             def states(rows: slice, index: int = index, batch: Batch = batch) -> Tensor:
@@ -79,17 +123,17 @@ class Suffix:
                 return out[0]
 
             pieces = self._halving(states, len(batch.input_ids))
-            inputs.append(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
-            if self._inputs is not None:
-                self._inputs[index] = inputs[index]
-        self._inputs, self.layer = inputs, layer
+            yield pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _model_layers(self) -> Any:
+        return decoder_layers(self._model)
 
     @contextmanager
     def _from_layer(self, index: int, rows: slice) -> Iterator[None]:
         if self._inputs is None:
             yield
             return
-        layers = decoder_layers(self._model)
+        layers = self._model_layers()
         with skipped(layers[: self.layer]), fed(layers[self.layer], self._inputs[index][rows]):
             yield
 

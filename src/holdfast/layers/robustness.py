@@ -44,14 +44,15 @@ def score_layers(
     batches = make_batches(examples[: settings.samples], settings.batch_size)
     totals: dict[Any, list[float]] = defaultdict(list)  # summed NLL of each group of batches
     tokens = 0
-    for group in groups(model, batches, settings.cache_gib):
+    # Kept are a layer's inputs and what it puts out under each probe.
+    for group in groups(model, batches, settings.cache_gib / (settings.draws + 2)):
         suffix = Suffix(model, group)
         tokens += suffix.tokens
         totals["base"].append(suffix.total())
         for layer in track(sorted(layers), "layer sensitivity"):
             suffix.advance(layer)
-            for probe in _probes(model, layer, settings, seed):
-                totals[layer, probe].append(suffix.total())
+            for probe, total in suffix.totals(_probes(model, layer, settings, seed)).items():
+                totals[layer, probe].append(total)
     mean = {probe: math.fsum(sums) / tokens for probe, sums in totals.items()}
     base = mean["base"]
     return {
