@@ -26,7 +26,7 @@ from holdfast.config.settings import Generation, Utility
 from holdfast.devices import estimate
 from holdfast.devices.estimate import GIB
 from holdfast.devices.shape import shape_of, shape_of_model
-from holdfast.engine import loss
+from holdfast.engine import loss, suffix
 from holdfast.engine.batch_size import row_bytes
 from holdfast.engine.parameters import linear_modules
 from holdfast.layers.settings import Robustness, Snip, Wanda
@@ -156,6 +156,7 @@ def test_estimates_import_nothing_heavy() -> None:
 def test_constants_are_those_of_the_code_they_describe() -> None:
     assert loss.LOGITS_BYTES == estimate.LOGITS_BYTES
     assert master.KEEP_ELEMENTS == estimate.KEPT_NOISE
+    assert suffix.STACKED_TOKENS == estimate.STACKED_TOKENS
 
 
 def utility(**options: Any) -> Utility:
@@ -282,7 +283,7 @@ def test_estimates_are_what_stages_take() -> None:
     training = FirstOrder(batch_size=4, gradient_accumulation=2, compute="float32")
     expected = {
         "zeroth_order": estimate.zeroth_order(shape, ZerothOrder(), 96, 2),
-        "sensitivity": estimate.layer_scores(shape, Robustness(samples=16), 96),
+        "sensitivity": estimate.layer_scores(shape, Robustness(samples=16, draws=1), 96),
         "generation": shape.weights + 8 * shape.row_bytes(193),
         "first_order": estimate.first_order(shape, training, 96),
         "snip_scores": estimate.layer_scores(shape, Snip(), 96),

@@ -19,6 +19,7 @@ CONTEXT = GIB // 2
 LIBRARIES = 3 * GIB // 2
 FLOAT32 = 4
 LOGITS_BYTES = 1 << 28  # float32 logits that a loss computes at once
+STACKED_TOKENS = 1 << 14  # of the probes that sensitivity runs together
 KEPT_NOISE = 1 << 24  # elements of a direction that zeroth-order refinement keeps
 PROMPT_TOKENS = 1024  # of a behavior with its context; HarmBench's longest have about 900
 JUDGE_TOKENS = 2048  # of a judge's instructions, a behavior with its context and 512 tokens
@@ -82,12 +83,13 @@ def zeroth_order(shape: Shape, settings: ZerothOrder, tokens: int, layers: int |
 def layer_scores(shape: Shape, settings: Selection, tokens: int) -> int:
     """Scoring of layers: a copy of one layer and kept states, or gradients, or inputs."""
     if isinstance(settings, Robustness):
-        states = settings.samples * tokens * shape.hidden * shape.item
+        # A layer's inputs, and what it puts out under each probe.
+        states = (settings.draws + 2) * settings.samples * tokens * shape.hidden * shape.item
         kept = min(states, int(settings.cache_gib * GIB))
         rows = min(settings.samples, settings.batch_size)
-        # Walking a layer up, the states of one batch are there twice.
-        copies = shape.layer_parameters * shape.item + kept + kept * rows // settings.samples
-        return shape.weights + copies + _loss(shape, rows, tokens)
+        together = min(settings.draws + 1, max(1, STACKED_TOKENS // (rows * tokens)))
+        copies = shape.layer_parameters * shape.item + kept
+        return shape.weights + copies + _loss(shape, together * rows, tokens)
     if isinstance(settings, Snip):
         activations = tokens * shape.layers * _saved_bytes(shape, shape.item)
         largest = shape.hidden * max(shape.inner, shape.attention_width)

@@ -60,8 +60,8 @@ class Robustness(BaseModel):
     cache_gib: float = Field(
         4.0,
         gt=0,
-        description="memory for the hidden states that enter a layer, in GiB; memory only, up to "
-        "rounding",
+        description="memory for the hidden states that enter a layer and leave it under each "
+        "probe, in GiB; memory only, up to rounding",
     )
     layers_per_job: int = Field(4, gt=0, description="decoder layers that one job scores")
 
