@@ -28,7 +28,7 @@ check: .venv/installed-dev ## formatting, lint, types, and that generated files 
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest -q tests/workflow/test_generated.py
 
-bench: .venv/installed-dev ## time and memory against the plain computations, 12 minutes
+bench: .venv/installed-dev ## time and memory against the plain computations, 18 minutes
 	$(BIN)/python -m benchmarks
 
 docs: .venv/installed-dev ## regenerate the JSON schema and config/README.md
