@@ -20,7 +20,8 @@ OVERLAY: dict[str, Any] = {
     "arms": dict.fromkeys(("fo_long", "zo", "zo_snip", "zo_wanda", "zo_random")),
     "perturbations": {"weight_noise": {"levels": [2]}, "activation_noise": {"levels": [0.08]}},
     "tables": dict.fromkeys(f"table{number}" for number in (1, 3, 4, 6, 7, 8, 9)),
-    "figures": dict.fromkeys(("figure2", "figure3", "figure4")),
+    "figures": dict.fromkeys(("figure2", "figure3", "figure4"))
+    | {"training_loss": {"arms": ["fo"]}},
 }
 SHOWN = {"weight_noise": [2], "activation_noise": [0.08]}
 

@@ -302,7 +302,7 @@ def test_losses_are_those_of_the_two_perturbed_models(tmp_path: Path) -> None:
         Master(layer_parameters(model := tiny_llama.model(), [1])).write(
             scale, key(7, PURPOSE, step=0, direction=0)
         )
-        assert step[field] == pytest.approx(response_loss(model, batches), rel=1e-12)
+        assert step[field] == pytest.approx(response_loss(model, batches), rel=1e-6)
     slope = (step["loss_plus"] - step["loss_minus"]) / 0.02
     assert step["projected_gradients"] == [pytest.approx(slope)]
 
