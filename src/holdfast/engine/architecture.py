@@ -34,11 +34,20 @@ def skipped(layers: Iterable[nn.Module]) -> Iterator[None]:
 @contextmanager
 def fed(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
     """Give a decoder layer these hidden states, whatever comes from below."""
-    handle = layer.register_forward_pre_hook(lambda _layer, inputs: (hidden, *inputs[1:]))
-    try:
+    with _changed_input(layer, lambda _below: hidden):
         yield
-    finally:
-        handle.remove()
+
+
+@contextmanager
+def head_sees(model: Any, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let the output layer see only what ``pick`` takes of the last states, [rows, tokens, hidden].
+
+    The model's own forward pass goes on from there, so scaled or capped logits stay right. A spread
+    model may hand the states over on any card. (``logits_to_keep`` keeps as many positions of every
+    row.)
+    """
+    with _changed_input(model.get_output_embeddings(), pick):
+        yield
 
 
 @contextmanager
@@ -52,6 +61,17 @@ def replaced_forward(module: nn.Module, forward: Callable[..., Any]) -> Iterator
         del module.forward
         if before is not None:
             module.forward = before
+
+
+@contextmanager
+def _changed_input(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    handle = module.register_forward_pre_hook(
+        lambda _module, inputs: (change(inputs[0]), *inputs[1:])
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _hand_on(hidden_states: Tensor, *_inputs: Any, **_named: Any) -> Tensor:

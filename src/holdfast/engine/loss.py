@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from holdfast.engine.architecture import replaced_forward
+from holdfast.engine.architecture import head_sees, replaced_forward
 from holdfast.engine.batches import IGNORED, Batch
 
 LOGITS_BYTES = 1 << 28  # float32 logits computed at once
@@ -35,11 +34,17 @@ def token_nll(model: Any, batch: Batch) -> Tensor:
     targets = batch.labels[:, 1:]
     learnt = targets != IGNORED
     expected = targets[learnt].split(_positions(model))
-    with _head_sees(model, learnt, len(expected[0])) as hidden:
+    count = len(expected[0])
+    hidden: list[Tensor] = []  # that predict a learnt token: [1, learnt tokens, hidden]
+
+    def first(states: Tensor) -> Tensor:
+        hidden.append(states[:, :-1][learnt.to(states.device)].unsqueeze(0))
+        return hidden[0][:, :count]
+
+    with head_sees(model, first):
         logits = model(input_ids=batch.input_ids.to(input_device(model)), use_cache=False).logits
     pieces = [_nll(logits, expected[0])]
-    later = hidden[0].split(len(expected[0]), dim=1)[1:]
-    for piece, wanted in zip(later, expected[1:], strict=True):
+    for piece, wanted in zip(hidden[0].split(count, dim=1)[1:], expected[1:], strict=True):
         if torch.is_grad_enabled():  # else every piece's logits would wait for the backward pass
             pieces.append(checkpoint(_head_nll, model, piece, wanted, use_reentrant=False))
         else:
@@ -66,28 +71,6 @@ def _positions(model: Any) -> int:
     """Return how many positions' logits are computed at once."""
     vocabulary: int = model.get_input_embeddings().weight.shape[0]
     return max(1, LOGITS_BYTES // (4 * vocabulary))
-
-
-@contextmanager
-def _head_sees(model: Any, learnt: Tensor, count: int) -> Iterator[list[Tensor]]:
-    """Let the output layer see only the first ``count`` states that predict a ``learnt`` token.
-
-    ``learnt`` is [rows, T - 1]. The model's own forward pass goes on from there, so scaled or
-    capped logits stay right; they come out as [1, count, vocabulary]. Yields a list that will hold
-    the states of all learnt tokens, [1, learnt tokens, hidden].
-    """
-    seen: list[Tensor] = []
-
-    def select(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = inputs[0][:, :-1]
-        seen.append(hidden[learnt.to(hidden.device)].unsqueeze(0))
-        return (seen[0][:, :count], *inputs[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def _head_nll(model: Any, hidden: Tensor, expected: Tensor) -> Tensor:

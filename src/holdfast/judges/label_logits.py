@@ -8,7 +8,6 @@ pass, which needs a mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache
 
+from holdfast.engine.architecture import head_sees
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.cache import prefix_cache
 from holdfast.engine.loss import input_device
@@ -154,29 +154,16 @@ def _last_logits(model: Any, prompts: list[list[int]], shared: Cache | None) -> 
     start = shared.get_seq_length() if shared is not None else 0
     rests = [torch.tensor(prompt[start:]) for prompt in prompts]
     input_ids = pad_sequence(rests, batch_first=True)
-    with _head_sees(model, torch.tensor([len(rest) - 1 for rest in rests])):
+    ends = torch.tensor([len(rest) - 1 for rest in rests])
+
+    def last(hidden: Tensor) -> Tensor:
+        rows = torch.arange(len(ends), device=hidden.device)
+        return hidden[rows, ends.to(hidden.device)].unsqueeze(0)
+
+    with head_sees(model, last):
         logits = model(
             input_ids=input_ids.to(input_device(model)),
             past_key_values=shared,
             use_cache=shared is not None,
         ).logits
     return logits[0].float().cpu()
-
-
-@contextmanager
-def _head_sees(model: Any, ends: Tensor) -> Iterator[None]:
-    """Let the output layer see only position ``ends[row]`` of each row: logits are [1, rows, .].
-
-    ``logits_to_keep`` keeps the same positions of every row, as many as there are lengths.
-    """
-
-    def select(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = inputs[0]
-        rows = torch.arange(len(ends), device=hidden.device)
-        return (hidden[rows, ends.to(hidden.device)].unsqueeze(0), *inputs[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()
