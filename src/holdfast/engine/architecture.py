@@ -32,9 +32,9 @@ def skipped(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def fed(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
-    """Give a decoder layer these hidden states, whatever comes from below."""
-    with _changed_input(layer, lambda _below: hidden):
+def begun_at(layers: nn.ModuleList, first: int, hidden: Tensor) -> Iterator[None]:
+    """Run the decoder layers only from ``first`` on, which gets these hidden states."""
+    with skipped(layers[:first]), _changed_input(layers[first], lambda _below: hidden):
         yield
 
 

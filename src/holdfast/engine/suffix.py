@@ -12,13 +12,13 @@ import math
 import sys
 import weakref
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from holdfast.engine.architecture import decoder_layers, fed, skipped
+from holdfast.engine.architecture import begun_at, decoder_layers, skipped
 from holdfast.engine.batches import IGNORED, Batch
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device, token_nll
@@ -133,8 +133,7 @@ class Suffix:
         if self._inputs is None:
             yield
             return
-        layers = self._model_layers()
-        with skipped(layers[: self.layer]), fed(layers[self.layer], self._inputs[index][rows]):
+        with begun_at(self._model_layers(), self.layer, self._inputs[index][rows]):
             yield
 
 
@@ -185,9 +184,7 @@ def _same_logits(model: Any) -> bool:
         middle = len(layers) // 2
         with _output(layers[middle - 1]) as out:
             whole = model(input_ids=tokens, use_cache=False).logits.float()
-        with ExitStack() as stack:
-            stack.enter_context(skipped(layers[:middle]))
-            stack.enter_context(fed(layers[middle], out[0]))
+        with begun_at(layers, middle, out[0]):
             suffix = model(input_ids=tokens, use_cache=False).logits.float()
     except (HoldfastError, AttributeError, TypeError, RuntimeError, IndexError, KeyError) as error:
         reason = str(error)
