@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
+from holdfast.numerics.noise import Key, add_normal_
 
 FINGERPRINT_ELEMENTS = 4096
 
@@ -49,6 +50,17 @@ def restored(parameters: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(kept[name])
+
+
+def put_noise(
+    parameters: Mapping[str, Tensor], kept: Mapping[str, Tensor], scale: float, stream: Key
+) -> None:
+    """Set every parameter to its copy in ``kept`` plus ``scale`` times the noise of its name.
+
+    The sum is formed in float32 and rounded once.
+    """
+    for name, parameter in parameters.items():
+        add_normal_(parameter, scale, stream, name, base=kept[name])
 
 
 @torch.no_grad()

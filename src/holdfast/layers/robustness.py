@@ -11,10 +11,10 @@ import torch
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, make_batches
-from holdfast.engine.parameters import layer_parameters, linear_modules, restored
+from holdfast.engine.parameters import layer_parameters, linear_modules, put_noise, restored
 from holdfast.engine.suffix import Suffix, groups
 from holdfast.layers.settings import Robustness
-from holdfast.numerics.noise import add_normal_, key
+from holdfast.numerics.noise import key
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.progress import track
 
@@ -73,8 +73,7 @@ def _probes(model: Any, layer: int, settings: Robustness, seed: int) -> Iterator
     with restored(parameters) as kept:
         for draw in range(settings.draws):
             stream = key(seed, "sensitivity", direction=draw)
-            for name, parameter in parameters.items():
-                add_normal_(parameter.data, settings.rho, stream, name, base=kept[name])
+            put_noise(parameters, kept, settings.rho, stream)
             yield draw
     grid = Grid(settings.quant_bits, settings.quant_group_size)
     modules = linear_modules(decoder_layers(model)[layer])

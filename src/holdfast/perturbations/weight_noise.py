@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from holdfast.engine.parameters import restored
-from holdfast.numerics.noise import add_normal_, key
+from holdfast.engine.parameters import put_noise, restored
+from holdfast.numerics.noise import key
 
 PURPOSE = "weight_noise"
 
@@ -21,7 +21,6 @@ def weight_noise(model: Any, sigma: float, seed: int) -> Iterator[None]:
     lives beside them.
     """
     parameters = dict(model.named_parameters())
-    with restored(parameters):
-        for name, parameter in parameters.items():
-            add_normal_(parameter, sigma, key(seed, PURPOSE), name)
+    with restored(parameters) as kept:
+        put_noise(parameters, kept, sigma, key(seed, PURPOSE))
         yield

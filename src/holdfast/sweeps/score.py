@@ -22,10 +22,10 @@ from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.generation import Completion, generate
 from holdfast.engine.loss import response_loss
-from holdfast.engine.parameters import restored
+from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import HoldfastError
 from holdfast.judges.refusal_prefix import refuses
-from holdfast.numerics.noise import add_normal_, key
+from holdfast.numerics.noise import key
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, Unperturbed, noise_seed
 from holdfast.progress import track
@@ -98,9 +98,7 @@ def robustness_gap(
     parameters = dict(model.named_parameters())
     with restored(parameters) as kept:
         for draw in range(draws):
-            stream = key(seed, PURPOSE, direction=draw)
-            for name, parameter in parameters.items():
-                add_normal_(parameter.data, rho, stream, name, base=kept[name])
+            put_noise(parameters, kept, rho, key(seed, PURPOSE, direction=draw))
             gaps.append(response_loss(model, batches) - base)
     return base, gaps
 
