@@ -26,7 +26,7 @@ from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_trained
 from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.engine import loss
+from holdfast.engine import limits, loss
 from holdfast.errors import HoldfastError
 
 EXAMPLES = tiny_llama.examples(30)
@@ -59,8 +59,10 @@ def load(tied: bool = True) -> Any:
 
 def load_with_narrow_head(tied: bool) -> Any:
     """The output layer sees three positions at a time, so that ranks call it unequally often."""
-    loss.LOGITS_BYTES = 4 * len(tiny_llama.VOCABULARY) * 3
-    return load(tied)
+    limits.LOGITS_BYTES = 4 * len(tiny_llama.VOCABULARY) * 3
+    model, examples = load(tied)
+    assert loss._positions(model) == 3
+    return model, examples
 
 
 def load_and_stop(at: int, how: str) -> Any:
@@ -142,11 +144,11 @@ def test_output_layer_called_unequally_often(
     chosen = settings(steps=3, gradient_checkpointing=checkpointing, warmup_ratio=0)
     expected = one_process(llama(tied=tied), chosen, tmp_path / "one")
     made = partial(load_with_narrow_head, tied)
-    wide = loss.LOGITS_BYTES
+    wide = limits.LOGITS_BYTES
     try:
         same(on_ranks(2, chosen, tmp_path / "ranks", made), expected)
     finally:
-        loss.LOGITS_BYTES = wide
+        limits.LOGITS_BYTES = wide
 
 
 @pytest.mark.usefixtures("_forked")

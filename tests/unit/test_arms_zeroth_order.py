@@ -13,12 +13,13 @@ from holdfast.arms.master import Combination, Master
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine, replay
+from holdfast.engine import limits
 from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import layer_parameters
 from holdfast.engine.suffix import Suffix
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import Key, key, normal
 
 EXAMPLES = tiny_llama.examples(20)
 TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -128,11 +129,13 @@ def test_the_mirrored_point_lies_opposite(
     dtype: torch.dtype, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not kept:
-        monkeypatch.setattr(master_module, "KEEP_ELEMENTS", 0)
+        monkeypatch.setattr(limits, "KEPT_ELEMENTS", 0)
     model = tiny_llama.model(dtype)
     before = tiny_llama.state(model)
     chosen = layer_parameters(model, [1])
     master, direction = Master(chosen), key(1, PURPOSE)
+    master.keep([direction])
+    assert (direction in master._kept) == kept
     master.write(0.3, direction)
     master.mirror(0.3, direction)
     square = 0.0
@@ -193,9 +196,19 @@ def test_noise_that_is_not_kept_gives_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, drawn = tiny_llama.model(), tiny_llama.model()
+    keep, held = Master.keep, []
+
+    def noted(master: Master, directions: list[Key]) -> None:
+        keep(master, directions)
+        held.append(len(master._kept))
+
+    monkeypatch.setattr(Master, "keep", noted)
     log = run(kept, tmp_path / "kept", direction="sphere")
-    monkeypatch.setattr(master_module, "KEEP_ELEMENTS", 0)
+    assert set(held) == {3}
+    held.clear()
+    monkeypatch.setattr(limits, "KEPT_ELEMENTS", 0)
     assert run(drawn, tmp_path / "drawn", direction="sphere") == log
+    assert set(held) == {0}
     assert tiny_llama.same_bits(tiny_llama.state(kept), tiny_llama.state(drawn))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from holdfast.arms import master
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.settings import Generation, Utility
 from holdfast.devices import estimate
 from holdfast.devices.estimate import GIB
 from holdfast.devices.shape import shape_of, shape_of_model
-from holdfast.engine import loss, suffix
+from holdfast.engine import limits
 from holdfast.engine.batch_size import row_bytes
 from holdfast.engine.parameters import linear_modules
 from holdfast.layers.settings import Robustness, Snip, Wanda
@@ -153,10 +153,19 @@ def test_estimates_import_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_constants_are_those_of_the_code_they_describe() -> None:
-    assert loss.LOGITS_BYTES == estimate.LOGITS_BYTES
-    assert master.KEEP_ELEMENTS == estimate.KEPT_NOISE
-    assert suffix.STACKED_TOKENS == estimate.STACKED_TOKENS
+def test_estimates_follow_the_limits_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each limit decides one of them; tests of the engine see that it follows the same limits."""
+    small = shape_of(SMALL)
+    stages: dict[str, Callable[[], int]] = {
+        "LOGITS_BYTES": lambda: estimate.layer_scores(small, Snip(), 96),
+        "STACKED_TOKENS": lambda: estimate.layer_scores(small, Robustness(), 96),
+        "KEPT_ELEMENTS": lambda: estimate.zeroth_order(small, ZerothOrder(), 96, 2),
+    }
+    for limit, stage in stages.items():
+        usual = stage()
+        with monkeypatch.context() as patch:
+            patch.setattr(limits, limit, 0)
+            assert stage() < usual, limit
 
 
 def utility(**options: Any) -> Utility:

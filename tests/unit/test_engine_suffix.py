@@ -20,11 +20,10 @@ from transformers import (
 
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine
-from holdfast.engine import loss as loss_module
-from holdfast.engine import suffix as suffix_module
+from holdfast.engine import limits
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import make_batches
-from holdfast.engine.loss import response_loss
+from holdfast.engine.loss import response_loss, response_nll
 from holdfast.engine.suffix import GIB, Suffix, groups
 from holdfast.errors import HoldfastError
 from holdfast.layers.robustness import score_layers
@@ -119,11 +118,11 @@ def test_sensitivity_walks_the_layers_once() -> None:
     assert counts == [1 + 3 + 1, 1 + 3 + 1 + 1, 1 + 3 + 2 + 1, 1 + 3 + 3]
 
 
-@pytest.mark.parametrize("tokens", [1, 100, 1 << 14])
+@pytest.mark.parametrize(("tokens", "passes"), [(1, 9), (100, 8), (1 << 14, 3)])
 def test_probes_run_together_give_the_loss_of_each(
-    tokens: int, monkeypatch: pytest.MonkeyPatch
+    tokens: int, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suffix_module, "STACKED_TOKENS", tokens)
+    monkeypatch.setattr(limits, "STACKED_TOKENS", tokens)
     model = built("gemma2")
     weight = decoder_layers(model)[1].mlp.up_proj.weight
 
@@ -136,7 +135,9 @@ def test_probes_run_together_give_the_loss_of_each(
 
     expected = {factor: response_loss(model, BATCHES) for factor in probes()}
     suffix = Suffix(model, BATCHES, 1)
+    counts = forwards(decoder_layers(model))
     found = suffix.totals(probes())
+    assert counts == [0, 9, passes, passes]  # three batches, three probes
     assert list(found) == list(expected)
     for factor, total in found.items():
         assert total / suffix.tokens == pytest.approx(expected[factor], rel=1e-6)
@@ -220,10 +221,10 @@ def test_logits_in_chunks_change_no_loss_and_no_gradient(
 
     model.get_output_embeddings().register_forward_hook(watch)
     for positions in (1000, 7):
-        monkeypatch.setattr(loss_module, "LOGITS_BYTES", positions * 40 * 4)
+        monkeypatch.setattr(limits, "LOGITS_BYTES", positions * 40 * 4)
         largest = 0
         model.zero_grad()
-        total, count = loss_module.response_nll(model, BATCHES[0])
+        total, count = response_nll(model, BATCHES[0])
         assert largest == min(positions, count)
         total.backward()
         gradients = [parameter.grad.clone() for parameter in model.parameters()]

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from holdfast.engine import limits
 from holdfast.numerics.noise import Key, normal_, normals
 
-KEEP_ELEMENTS = 1 << 24  # as much noise (64 MiB) of a step is kept between its uses
 # Elements worked on at once, so that their noise stays in a cache: a core's share, a GPU's second.
 BLOCK_CPU = 1 << 20
 BLOCK_CUDA = 1 << 22
@@ -45,7 +45,7 @@ class Master:
     """Every parameter holds the master copy, rounded to its type, but for what ``write`` moved.
 
     Memory a selected weight: 4 bytes, and 4 more for momentum. Noise is drawn again whenever it is
-    used, block by block, but for directions so small that ``KEEP_ELEMENTS`` hold them.
+    used, block by block, but for directions so small that ``KEPT_ELEMENTS`` hold them.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], momentum: float = 0.0) -> None:
@@ -59,8 +59,8 @@ class Master:
         self.dimension = sum(value.numel() for value in self._values.values())
 
     def keep(self, directions: Sequence[Key]) -> None:
-        """Draw at once what ``KEEP_ELEMENTS`` hold of a step's directions, until its update."""
-        room = KEEP_ELEMENTS // self.dimension - len(self._kept)
+        """Draw at once what ``KEPT_ELEMENTS`` hold of a step's directions, until its update."""
+        room = limits.KEPT_ELEMENTS // self.dimension - len(self._kept)
         drawn = [one for one in directions if one not in self._kept][: max(room, 0)]
         self._kept |= {direction: {} for direction in drawn}
         for name, value in self._values.items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.config.settings import Generation, Selection, Utility
 from holdfast.devices.shape import Shape
+from holdfast.engine import limits
 from holdfast.layers.settings import Robustness, Snip, Wanda
 from holdfast.perturbations.settings import FakeQuant, Gptq, Perturbation, WeightNoise
 
@@ -18,9 +19,6 @@ MIB, GIB = 2**20, 2**30
 CONTEXT = GIB // 2
 LIBRARIES = 3 * GIB // 2
 FLOAT32 = 4
-LOGITS_BYTES = 1 << 28  # float32 logits that a loss computes at once
-STACKED_TOKENS = 1 << 14  # of the probes that sensitivity runs together
-KEPT_NOISE = 1 << 24  # elements of a direction that zeroth-order refinement keeps
 PROMPT_TOKENS = 1024  # of a behavior with its context; HarmBench's longest have about 900
 JUDGE_TOKENS = 2048  # of a judge's instructions, a behavior with its context and 512 tokens
 TASK_TOKENS = 512  # of a question with one of its answers
@@ -73,7 +71,7 @@ def zeroth_order(shape: Shape, settings: ZerothOrder, tokens: int, layers: int |
     """
     moving = shape.parameters if layers is None else layers * shape.layer_parameters
     master = FLOAT32 * moving * (2 if settings.momentum > 0 else 1)
-    kept = FLOAT32 * moving if moving <= KEPT_NOISE else 0
+    kept = FLOAT32 * moving if moving <= limits.KEPT_ELEMENTS else 0
     rows = min(settings.batch_size, settings.forward_batch_size)
     states = 0 if layers is None else settings.batch_size * tokens * shape.hidden * shape.item
     states = min(states, int(settings.cache_gib * GIB))
@@ -87,7 +85,7 @@ def layer_scores(shape: Shape, settings: Selection, tokens: int) -> int:
         states = (settings.draws + 2) * settings.samples * tokens * shape.hidden * shape.item
         kept = min(states, int(settings.cache_gib * GIB))
         rows = min(settings.samples, settings.batch_size)
-        together = min(settings.draws + 1, max(1, STACKED_TOKENS // (rows * tokens)))
+        together = min(settings.draws + 1, max(1, limits.STACKED_TOKENS // (rows * tokens)))
         copies = shape.layer_parameters * shape.item + kept
         return shape.weights + copies + _loss(shape, together * rows, tokens)
     if isinstance(settings, Snip):
@@ -153,7 +151,7 @@ def _loss(shape: Shape, rows: int, tokens: int) -> int:
 def _logits(shape: Shape, positions: int, item: int) -> int:
     """Return the bytes of logits, a float32 copy of them and their logarithmic softmax."""
     copies = (0 if item == FLOAT32 else item) + 2 * FLOAT32
-    return min(positions, max(1, LOGITS_BYTES // (FLOAT32 * shape.vocabulary))) * (
+    return min(positions, max(1, limits.LOGITS_BYTES // (FLOAT32 * shape.vocabulary))) * (
         shape.vocabulary * copies
     )
 

@@ -12,10 +12,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from holdfast.engine import limits
 from holdfast.engine.architecture import head_sees, replaced_forward
 from holdfast.engine.batches import IGNORED, Batch
-
-LOGITS_BYTES = 1 << 28  # float32 logits computed at once
 
 
 def input_device(model: Any) -> torch.device:
@@ -70,7 +69,7 @@ def response_loss(model: Any, batches: Iterable[Batch]) -> float:
 def _positions(model: Any) -> int:
     """Return how many positions' logits are computed at once."""
     vocabulary: int = model.get_input_embeddings().weight.shape[0]
-    return max(1, LOGITS_BYTES // (4 * vocabulary))
+    return max(1, limits.LOGITS_BYTES // (4 * vocabulary))
 
 
 def _head_nll(model: Any, hidden: Tensor, expected: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from holdfast.engine import limits
 from holdfast.engine.architecture import begun_at, decoder_layers, skipped
 from holdfast.engine.batches import IGNORED, Batch
 from holdfast.engine.halving import Halving
@@ -25,7 +26,6 @@ from holdfast.engine.loss import input_device, token_nll
 from holdfast.errors import HoldfastError
 
 PROBE_TOKENS = 8
-STACKED_TOKENS = 1 << 14  # tokens of one pass for several probes
 GIB = 2**30
 _bearing: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
@@ -69,7 +69,7 @@ class Suffix:
         states = {probe: list(self._states(above)) for probe in probes}
         sums: dict[Probe, list[float]] = {probe: [] for probe in states}
         for index, batch in enumerate(self._batches):
-            at_once = max(1, STACKED_TOKENS // batch.input_ids.numel())
+            at_once = max(1, limits.STACKED_TOKENS // batch.input_ids.numel())
             for start in range(0, len(states), at_once):
                 some = list(states)[start : start + at_once]
                 stacked = Suffix(self._model, [Batch(*(x.repeat(len(some), 1) for x in batch))])
