@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
 
+from holdfast.engine.cost import reset_resident_peak, resident_peak
+
 T = TypeVar("T")
-STATUS = Path("/proc/self/status")
-CLEAR = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -144,12 +142,6 @@ def _peak_memory(device: str, model_bytes: int) -> Iterator[list[int]]:
         found.append(torch.cuda.max_memory_allocated())
         return
     ctypes.CDLL(None).malloc_trim(0)  # what earlier calls have freed is no longer resident
-    CLEAR.write_text("5")  # resets the high-water mark of resident memory (proc(5))
-    before = _status("VmRSS")
+    before = reset_resident_peak()
     yield found
-    found.append(_status("VmHWM") - before + model_bytes)
-
-
-def _status(field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", STATUS.read_text(), flags=re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    found.append(resident_peak() - before + model_bytes)

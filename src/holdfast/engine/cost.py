@@ -44,14 +44,24 @@ def _reset_peak() -> int:
         for gpu in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(gpu)
         return 0
-    CLEAR.write_text("5")  # resets the high-water mark of resident memory (proc(5))
-    return _status("VmRSS")
+    return reset_resident_peak()
 
 
 def _peak() -> int:
     if torch.cuda.is_available():
         gpus = range(torch.cuda.device_count())
         return sum(torch.cuda.max_memory_allocated(gpu) for gpu in gpus)
+    return resident_peak()
+
+
+def reset_resident_peak() -> int:
+    """Start a new peak of this process's resident memory; return what is resident, in bytes."""
+    CLEAR.write_text("5")  # resets the high-water mark (proc(5))
+    return _status("VmRSS")
+
+
+def resident_peak() -> int:
+    """Return the most bytes that were resident since :func:`reset_resident_peak`."""
     return _status("VmHWM")
 
 
