@@ -174,6 +174,20 @@ def test_a_written_weight_is_the_float32_sum_rounded_once() -> None:
         torch.testing.assert_close(parameter, expected, rtol=2**-7, atol=1e-6)
 
 
+def test_a_point_is_written_with_no_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, direction = Master(layer_parameters(tiny_llama.model(), [1])), key(1, PURPOSE)
+
+    def item(_tensor: torch.Tensor) -> None:
+        raise AssertionError("a GPU would be waited for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "item", item)
+        master.write(0.3, direction)
+        with pytest.raises(AssertionError, match="waited for"):
+            master.norm(Combination([1.0], [direction]))
+    assert master.norm(Combination([1.0], [direction])) > 0
+
+
 @TYPES
 @pytest.mark.parametrize(
     "changes",

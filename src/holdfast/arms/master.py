@@ -54,7 +54,7 @@ class Master:
         self._velocity: dict[str, Tensor] = {}
         self._momentum = momentum
         self._kept: dict[Key, dict[str, Tensor]] = {}
-        self._norms: dict[Key, float] = {}
+        self._squares: dict[Key, list[Tensor]] = {}  # of the direction last written
         self._rooms = {value.device: _rooms(value.device) for value in self._values.values()}
         self.dimension = sum(value.numel() for value in self._values.values())
 
@@ -75,7 +75,7 @@ class Master:
             noise = self._noise(direction, block)
             squares.append(_square(noise))
             torch.add(block.value, noise, alpha=scale, out=block.parameter)
-        self._norms[direction] = _root(squares)
+        self._squares = {direction: squares}  # summed only if asked for: that waits for a GPU
 
     def mirror(self, scale: float, direction: Key) -> None:
         """Go from what ``write`` has set to the opposite point, round(master - scale * noise).
@@ -104,8 +104,8 @@ class Master:
 
     def norm(self, gradient: Combination) -> float:
         """Return the Euclidean norm of a gradient over all selected parameters."""
-        if len(gradient.directions) == 1 and (known := self._norms.get(gradient.directions[0])):
-            return abs(gradient.coefficients[0]) * known
+        if len(gradient.directions) == 1 and (known := self._squares.get(gradient.directions[0])):
+            return abs(gradient.coefficients[0]) * _root(known)
         return _root([_square(self._sum(gradient, block)) for block in self._blocks()])
 
     def update(self, gradient: Combination, rate: float, clip: float, weight_decay: float) -> Move:
@@ -124,7 +124,7 @@ class Master:
             rounded = block.value.add_(slope, alpha=-rate).to(block.parameter.dtype)
             changed.append(torch.count_nonzero(rounded != before.to(rounded.dtype)))
             block.parameter.copy_(rounded)
-        self._kept, self._norms = {}, {}
+        self._kept, self._squares = {}, {}
         return Move(rate * _root(squares), sum(int(count) for count in changed))
 
     def _roll_momentum(self, block: Block, slope: Tensor) -> None:
