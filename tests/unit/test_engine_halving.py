@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tiny_llama
 import torch
-from tiny_models import random_llama, train_tokenizer
+from tiny_llama import random_llama, train_tokenizer
 
 from holdfast.checkpoints.atomic import write_jsonl
 from holdfast.engine.architecture import decoder_layers

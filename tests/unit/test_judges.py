@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import random_llama, train_tokenizer
+from tiny_llama import random_llama, train_tokenizer
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny_models import random_llama, train_tokenizer
+from tiny_llama import random_llama, train_tokenizer
 
 from holdfast.checkpoints.atomic import write_jsonl
 from holdfast.data.texts import load_texts
