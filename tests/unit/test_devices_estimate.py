@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapes
 import torch
 from transformers import (
     LlamaConfig,
@@ -40,17 +41,7 @@ SMALL: dict[str, Any] = {
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
 }
-LLAMA_3_8B = shape_of(
-    {
-        "vocab_size": 128256,
-        "hidden_size": 4096,
-        "intermediate_size": 14336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "torch_dtype": "bfloat16",
-    }
-)
+LLAMA_3_8B = shape_of(shapes.LLAMA_3_8B | {"torch_dtype": "bfloat16"})
 LLAMA_2_13B = shape_of(
     {
         "vocab_size": 32000,

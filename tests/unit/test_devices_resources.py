@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from shapes import LLAMA_3_8B
 
 from holdfast.config import load_settings
 from holdfast.config.settings import Settings
@@ -17,14 +18,6 @@ from holdfast.devices.shape import shape_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLD = {"pocket": {"pocket": {}}}
-LLAMA = {
-    "vocab_size": 128256,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-}
 
 
 def settings(**changes: Any) -> Settings:
@@ -50,12 +43,12 @@ def test_the_embedded_world_is_known_before_it_is_made() -> None:
 
 @pytest.fixture
 def llama(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
     return {"path": str(tmp_path), "layers": 32, "dtype": "bfloat16"}
 
 
 def test_gpu_jobs_ask_for_memory_of_each_card(llama: dict[str, Any]) -> None:
-    shape = shape_of(LLAMA, "bfloat16")
+    shape = shape_of(LLAMA_3_8B, "bfloat16")
     one, two = (Resources(settings(models=WORLD | {"llama": llama}, gpus=n)) for n in (1, 2))
     whole = one.zeroth_order("llama", "zo")
     robust = one.zeroth_order("llama", "zo_robust")
