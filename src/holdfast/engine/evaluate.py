@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl, write_json, write_jsonl
+from holdfast.checkpoints.atomic import read_json, write_json, write_jsonl
 from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import Loaded, load_arm
 from holdfast.config.settings import Generation, Utility
-from holdfast.data.behaviors import behavior_prompt
 from holdfast.devices.placement import free_cards
-from holdfast.engine.generation import Completion, generate
+from holdfast.engine.completions import complete, read_prompts
+from holdfast.engine.generation import Completion
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, noise_seed
 from holdfast.plan import QUANTIZED
@@ -40,9 +39,7 @@ class Evaluation:
     ) -> None:
         self.generation = generation
         self.utility = utility
-        self.prompts = [
-            ("behaviors", row["id"], behavior_prompt(row)) for row in read_jsonl(behaviors)
-        ] + [("benign", row["id"], row["prompt"]) for row in read_jsonl(benign)]
+        self.prompts = read_prompts(behaviors, benign)
         self._rows = read_json(perplexity)
         self._windows: Tensor | None = None
         self._lm_eval = LmEval(utility.lm_eval, tasks)
@@ -52,18 +49,7 @@ class Evaluation:
 
         Returns ``{"completion", "tokens", "finished"}`` for each prompt.
         """
-        keys = [json.dumps([cell, kind, name]) for kind, name, _ in self.prompts]
-        done = [index for index, key in enumerate(keys) if key in journal]
-        generate(
-            loaded.model,
-            loaded.tokenizer,
-            [prompt for _, _, prompt in self.prompts],
-            max_new_tokens=self.generation.max_new_tokens,
-            batch_size=self.generation.batch_size,
-            on_done=lambda index, completion: journal.append(keys[index], _row(completion)),
-            done=done,
-        )
-        return [journal[key] for key in keys]
+        return complete(loaded, self.prompts, self.generation, journal, cell, _row)
 
     def measure(self, loaded: Loaded) -> dict[str, Any]:
         """Return the ``perplexity`` and ``lm_eval`` entries of a cell."""

@@ -18,9 +18,9 @@ from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import REPLAY_LOG, Loaded, load_arm
 from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.config.settings import Generation
-from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
-from holdfast.engine.generation import Completion, generate
+from holdfast.engine.completions import complete, read_prompts
+from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import HoldfastError
@@ -180,26 +180,14 @@ def _refused(
     scoring: Scoring, loaded: Loaded, journal: Journal, cell: str, *, benign: bool
 ) -> dict[str, list[bool]]:
     """Complete the validation prompts greedily; return, set by set, which answers refuse."""
-    prompts = [
-        ("behaviors", row["id"], behavior_prompt(row)) for row in read_jsonl(scoring.behaviors)
-    ]
-    if benign:
-        prompts += [("benign", row["id"], row["prompt"]) for row in read_jsonl(scoring.benign)]
-    keys = [json.dumps([cell, kind, name]) for kind, name, _ in prompts]
 
-    def judge(index: int, completion: Completion) -> None:
-        journal.append(keys[index], refuses(completion.text, scoring.sweep.prefixes))
+    def judge(completion: Completion) -> bool:
+        return refuses(completion.text, scoring.sweep.prefixes)
 
-    generate(
-        loaded.model,
-        loaded.tokenizer,
-        [prompt for *_, prompt in prompts],
-        max_new_tokens=scoring.generation.max_new_tokens,
-        batch_size=scoring.generation.batch_size,
-        on_done=judge,
-        done=[index for index, name in enumerate(keys) if name in journal],
-    )
+    prompts = read_prompts(scoring.behaviors, scoring.benign)
+    asked = [prompt for prompt in prompts if benign or prompt.kind == "behaviors"]
+    found = complete(loaded, asked, scoring.generation, journal, cell, judge)
     refused: dict[str, list[bool]] = {"behaviors": [], "benign": []}
-    for (kind, *_), name in zip(prompts, keys, strict=True):
-        refused[kind].append(journal[name])
+    for prompt, one in zip(asked, found, strict=True):
+        refused[prompt.kind].append(one)
     return refused

@@ -1,0 +1,55 @@
+"""Greedy completions of a run's prompts, kept in a journal so that a killed job goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from holdfast.checkpoints.atomic import read_jsonl
+from holdfast.checkpoints.journal import Journal
+from holdfast.checkpoints.load import Loaded
+from holdfast.config.settings import Generation
+from holdfast.data.behaviors import behavior_prompt
+from holdfast.engine.generation import Completion, generate
+
+
+class Prompt(NamedTuple):
+    """What a model is asked: a behavior or a benign prompt, with its identifier in its set."""
+
+    kind: str
+    name: str
+    text: str
+
+
+def read_prompts(behaviors: Path, benign: Path) -> list[Prompt]:
+    """Return all behaviors, then all benign prompts, of two normalized files."""
+    asked = [Prompt("behaviors", row["id"], behavior_prompt(row)) for row in read_jsonl(behaviors)]
+    return asked + [Prompt("benign", row["id"], row["prompt"]) for row in read_jsonl(benign)]
+
+
+def complete(
+    loaded: Loaded,
+    prompts: Sequence[Prompt],
+    settings: Generation,
+    journal: Journal,
+    cell: str,
+    record: Callable[[Completion], Any],
+) -> list[Any]:
+    """Complete every prompt greedily, going on from what ``journal`` holds of this cell.
+
+    Returns what ``record`` makes of each completion, in the order of the prompts; the journal keeps
+    that.
+    """
+    keys = [json.dumps([cell, prompt.kind, prompt.name]) for prompt in prompts]
+    generate(
+        loaded.model,
+        loaded.tokenizer,
+        [prompt.text for prompt in prompts],
+        max_new_tokens=settings.max_new_tokens,
+        batch_size=settings.batch_size,
+        on_done=lambda index, completion: journal.append(keys[index], record(completion)),
+        done=[index for index, key in enumerate(keys) if key in journal],
+    )
+    return [journal[key] for key in keys]
