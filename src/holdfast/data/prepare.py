@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.data.behaviors import load_behaviors
@@ -18,10 +18,9 @@ from holdfast.errors import HoldfastError, nearest
 Kind = Literal["behaviors", "pairs", "prompts", "texts", "documents", "template"]
 
 
-def prepare(
+def load(
     kind: Kind,
     source: DataSource,
-    out_path: str | Path,
     *,
     data_root: str | Path,
     pocket_folder: str | Path,
@@ -30,32 +29,36 @@ def prepare(
     seed: int = 0,
     exclude_tags: Iterable[str] = (),
     setting: str = "data",
-) -> None:
-    """Fetch ``source`` and write its rows to ``out_path``, normalized.
+) -> Any:
+    """Fetch ``source`` and return its rows, normalized.
 
-    behaviors: JSON lines {"id", "behavior", "context", "tags", "category"}, the first ``limit``
-    of those without one of ``exclude_tags``; pairs: JSON lines {"prompt", "response"}, ``limit``
-    of them drawn by ``seed``; prompts: JSON lines {"id", "prompt"}, the first ``limit``; texts: a
-    JSON list of strings, the first ``limit``; documents: JSON lines as found; template: JSON
-    {"prompt", "prompt_contextual"}. Raises HoldfastError, headed by ``setting`` (the path of the
-    source in the config), when the data is not there or not as expected.
+    behaviors: rows {"id", "behavior", "context", "tags", "category"}, the first ``limit`` of those
+    without one of ``exclude_tags``; pairs: rows {"prompt", "response"}, ``limit`` of them drawn by
+    ``seed``; prompts: rows {"id", "prompt"}, the first ``limit``; texts: strings, the first
+    ``limit``; documents: rows as found; template: {"prompt", "prompt_contextual"}. Raises
+    HoldfastError, headed by ``setting`` (the path of the source in the config), when the data is
+    not there or not as expected.
     """
     if kind not in get_args(Kind):
         raise HoldfastError(f"'{kind}' is no kind of data{nearest(kind, get_args(Kind))}")
     path = fetch(source, data_root, pocket_folder, cache_folder, setting)
-    out_path = Path(out_path)
     try:
         if kind == "behaviors":
-            write_jsonl(out_path, load_behaviors(path, source.columns, exclude_tags, limit))
-        elif kind == "pairs":
-            write_jsonl(out_path, load_pairs(path, source.columns, limit, seed))
-        elif kind == "prompts":
-            write_jsonl(out_path, load_prompts(path, source.columns, limit))
-        elif kind == "documents":
-            write_jsonl(out_path, load_documents(path, source.columns))
-        elif kind == "texts":
-            write_json(out_path, load_texts(path, source.columns, limit))
-        else:
-            write_json(out_path, load_template(path))
+            return load_behaviors(path, source.columns, exclude_tags, limit)
+        if kind == "pairs":
+            return load_pairs(path, source.columns, limit, seed)
+        if kind == "prompts":
+            return load_prompts(path, source.columns, limit)
+        if kind == "documents":
+            return load_documents(path, source.columns)
+        if kind == "texts":
+            return load_texts(path, source.columns, limit)
+        return load_template(path)
     except HoldfastError as error:
         raise HoldfastError(f"{setting}: {error}") from None
+
+
+def prepare(kind: Kind, source: DataSource, out_path: str | Path, **how: Any) -> None:
+    """Write what ``load`` returns to ``out_path``: texts and a template as JSON, rows as lines."""
+    write = write_json if kind in ("texts", "template") else write_jsonl
+    write(out_path, load(kind, source, **how))

@@ -6,12 +6,11 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 
 from holdfast.config import HoldfastError, Settings
 from holdfast.config.settings import Rows
-from holdfast.data.prepare import Kind, prepare
+from holdfast.data.prepare import Kind, load
 from holdfast.data.source import cached, without_secrets
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good, unseen
@@ -37,20 +36,18 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def _read(path: str, kind: Kind, rows: Rows, data_root: str, cache: Path) -> Finding:
-    """Do what the run's step does, with the result thrown away."""
+    """Read what the run's step reads, and throw it away."""
     try:
-        with TemporaryDirectory() as scratch:
-            prepare(
-                kind,
-                rows.source,
-                Path(scratch) / "rows",
-                data_root=data_root,
-                pocket_folder=scratch,
-                cache_folder=cache,
-                limit=rows.limit,
-                exclude_tags=getattr(rows, "exclude_tags", ()),
-                setting=path,
-            )
+        load(
+            kind,
+            rows.source,
+            data_root=data_root,
+            pocket_folder="",  # nothing of the embedded world is read here
+            cache_folder=cache,
+            limit=rows.limit,
+            exclude_tags=getattr(rows, "exclude_tags", ()),
+            setting=path,
+        )
     except HoldfastError as error:
         return bad(str(error))
     pinned = ", its checksum is right" if rows.source.sha256 else ""

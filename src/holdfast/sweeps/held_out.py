@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.checkpoints.atomic import read_jsonl, write_jsonl
 from holdfast.config.settings import Validation
-from holdfast.data.behaviors import behavior_prompt, load_behaviors
-from holdfast.data.pairs import load_pairs
+from holdfast.data.behaviors import behavior_prompt
+from holdfast.data.prepare import Kind, load
 from holdfast.data.settings import DataSource
-from holdfast.data.source import fetch
 from holdfast.data.tables import Row, sample
-from holdfast.data.texts import load_prompts
 from holdfast.errors import HoldfastError
 
 
@@ -53,28 +51,27 @@ def hold_out(
     """
     taken = _taken(trained, behaviors, benign, tasks)
 
-    def load(name: str, source: DataSource, read: Callable[[Path], list[Row]]) -> list[Row]:
-        setting = f"data.validation.{name}"
-        path = fetch(source, data_root, pocket_folder, cache_folder, setting)
-        try:
-            return read(path)
-        except HoldfastError as error:
-            raise HoldfastError(f"{setting}: {error}") from None
+    def read(kind: Kind, name: str, source: DataSource, tags: Sequence[str] = ()) -> list[Row]:
+        rows: list[Row] = load(
+            kind,
+            source,
+            data_root=data_root,
+            pocket_folder=pocket_folder,
+            cache_folder=cache_folder,
+            exclude_tags=tags,
+            setting=f"data.validation.{name}",
+        )
+        return rows
 
-    pairs, asked = settings.pairs.source or safety, settings.behaviors
-    rows = load("pairs", pairs, lambda path: load_pairs(path, pairs.columns))
+    rows = read("pairs", "pairs", settings.pairs.source or safety)
     write_jsonl(out["pairs"], _left("pairs", rows, taken, settings.pairs.limit))
-    rows = load(
-        "behaviors",
-        asked.source,
-        lambda path: load_behaviors(path, asked.source.columns, asked.exclude_tags),
-    )
+    asked = settings.behaviors
+    rows = read("behaviors", "behaviors", asked.source, asked.exclude_tags)
     _refuse_reported(rows, taken)
     write_jsonl(out["behaviors"], _left("behaviors", rows, taken, asked.limit))
     rows = []
     if settings.benign:
-        source = settings.benign.source
-        rows = load("benign", source, lambda path: load_prompts(path, source.columns))
+        rows = read("prompts", "benign", settings.benign.source)
         rows = _left("benign", rows, taken, settings.benign.limit)
     write_jsonl(out["benign"], rows)
 
