@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.devices.resources import Memory
 from holdfast.perturbations.settings import Gptq, Perturbation
 from holdfast.plan.arms import ArmPlan
-from holdfast.plan.stages import any_of, params
+from holdfast.plan.stages import any_of, groups, params
 
 QUANTIZED = "quantized"
 
@@ -67,11 +68,10 @@ class EvaluationPlan(ArmPlan):
         jobs: list[EvaluationJob] = []
         for arm in self.settings.arms:
             names, size = self.perturbations(arm), self.settings.perturbations_per_job
-            alone = [[name] for name in names if self._kind(name) == "checkpoint"]
-            names = [name for name in names if [name] not in alone]
-            groups = [names[start : start + size] for start in range(0, len(names), size)]
-            groups += alone
-            jobs.extend(EvaluationJob(self, arm, n, tuple(g)) for n, g in enumerate(groups))
+            alone = [(name,) for name in names if self._kind(name) == "checkpoint"]
+            names = [name for name in names if (name,) not in alone]
+            together = [*groups(names, size), *alone]
+            jobs.extend(EvaluationJob(self, arm, n, group) for n, group in enumerate(together))
         return jobs
 
     def _kind(self, perturbation: str) -> str:
@@ -135,11 +135,14 @@ class EvaluationJob:
 
     def gpu_mem_mb(self, wildcards: Any) -> int:
         """Memory of a GPU that the job needs, in MiB."""
-        return self.plan.memory.evaluate(wildcards.model, self.perturbations).gpu_mem_mb
+        return self._memory(wildcards).gpu_mem_mb
 
     def mem_mb(self, wildcards: Any) -> int:
         """Host memory that the job needs, in MiB."""
-        return self.plan.memory.evaluate(wildcards.model, self.perturbations).mem_mb
+        return self._memory(wildcards).mem_mb
+
+    def _memory(self, wildcards: Any) -> Memory:
+        return self.plan.memory.evaluate(wildcards.model, self.perturbations)
 
     def params(self, wildcards: Any) -> str:
         """Version and settings of the evaluation.

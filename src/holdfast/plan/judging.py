@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.devices.resources import Memory
 from holdfast.plan.evaluation import EvaluationPlan
-from holdfast.plan.stages import params
+from holdfast.plan.stages import groups, params
 
 
 class JudgePlan(EvaluationPlan):
@@ -17,8 +17,7 @@ class JudgePlan(EvaluationPlan):
     def judgments(self) -> list[JudgeJob]:
         """The jobs that judge an arm: one per ``judges_per_job`` judges."""
         names, size = list(self.settings.judges), self.settings.judges_per_job
-        groups = [names[start : start + size] for start in range(0, len(names), size)]
-        return [JudgeJob(self, number, tuple(group)) for number, group in enumerate(groups)]
+        return [JudgeJob(self, number, group) for number, group in enumerate(groups(names, size))]
 
     def verdicts(self, model: str, arm: str, seed: int | str) -> list[str]:
         """Verdicts on an arm, one file per judge."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
+
+T = TypeVar("T")
 
 # Raise a stage's number whenever its code changes what it writes: Snakemake sees the number as a
 # parameter and runs the stage again, which an edit of a library module alone does not cause.
@@ -51,6 +53,11 @@ def any_of(names: Iterable[str]) -> str:
     """Return a regular expression of ``names``; without any it matches nothing."""
     escaped = "|".join(name.replace(".", r"\.") for name in sorted(names))
     return escaped or "(?!)"
+
+
+def groups(members: Sequence[T], size: int) -> list[tuple[T, ...]]:
+    """Split ``members``, in order, into what one job does: ``size`` of them, or what is left."""
+    return [tuple(members[start : start + size]) for start in range(0, len(members), size)]
 
 
 def _dump(part: Any) -> Any:

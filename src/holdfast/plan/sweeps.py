@@ -9,7 +9,7 @@ from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
 from holdfast.devices.resources import Memory
 from holdfast.perturbations.settings import ActivationNoise, Perturbation, WeightNoise
 from holdfast.plan.judging import JudgePlan
-from holdfast.plan.stages import any_of, params
+from holdfast.plan.stages import any_of, groups, params
 from holdfast.results.settings import SweepResult, level_name
 from holdfast.sweeps.grid import Point, in_words, points, used_values
 
@@ -46,9 +46,8 @@ class SweepPlan(JudgePlan):
         size = self.settings.sweeps.points_per_job
         jobs = []
         for arm, entry in self.sweeps.items():
-            every = points(arm, entry)
-            groups = [every[start : start + size] for start in range(0, len(every), size)]
-            jobs += [SweepJob(self, arm, n, tuple(group)) for n, group in enumerate(groups)]
+            together = groups(points(arm, entry), size)
+            jobs += [SweepJob(self, arm, n, group) for n, group in enumerate(together)]
         return jobs
 
     @property
