@@ -99,7 +99,10 @@ def test_validation_is_under_the_middle_level_unless_told(config: dict[str, Any]
     assert [level for level, _ in chosen["activation_noise"].cells] == ["0.2"] * 3 + ["0.4"] * 3
 
 
-def test_validation_data_change_with_their_sources(config: dict[str, Any]) -> None:
+def test_validation_data_change_with_their_sources(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOLDFAST_DATA", raising=False)
     assert plan(config).validation_inputs() == ["results/pocket/world"]
     config["data"]["validation"]["pairs"] = {"source": {"path": "pairs.json"}}
     assert plan(config).validation_inputs() == ["./pairs.json", "results/pocket/world"]
