@@ -5,7 +5,6 @@ from __future__ import annotations
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.settings import Rows, Settings
 from holdfast.data.settings import DataSource
-from holdfast.devices.resources import Resources
 from holdfast.judges.settings import HarmBench, RefusalPrefix
 from holdfast.plan.stages import DATASETS
 
@@ -15,7 +14,6 @@ class DataPlan:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.memory = Resources(settings)
         self.results = f"results/{settings.run}"
 
     def data(self, name: str) -> str:
