@@ -10,7 +10,7 @@ from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.data.settings import DataSource
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
-from holdfast.layers.settings import Random, Robustness, Snip, Wanda
+from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
 from holdfast.perturbations.settings import Perturbation
 from holdfast.pocket.settings import WorldSettings
 from holdfast.results.settings import FigureSettings, TableSettings
@@ -236,6 +236,10 @@ class Settings(_Frozen):
         """Return the models that a table or figure shows."""
         wanted = getattr(entry, "models", "all")
         return list(self.models) if wanted == "all" else list(wanted)
+
+    def layers_moved(self, arm: ZerothOrderArm, layers: int) -> int | None:
+        """Return how many of a model's decoder layers an arm moves; None: every parameter."""
+        return None if arm.layers == "all" else selected(self.selections[arm.layers].top_m, layers)
 
     def shown(self, entry: Any) -> dict[str, list[str]]:
         """Return the perturbations under which a table or figure shows each arm it names."""

@@ -16,7 +16,6 @@ from holdfast.config.settings import FirstOrderArm, Settings, ZerothOrderArm
 from holdfast.devices import estimate
 from holdfast.devices.estimate import CONTEXT, FLOAT32, GIB, LIBRARIES, MIB
 from holdfast.devices.shape import Shape, shape_of_model
-from holdfast.layers.settings import selected
 
 SNAKEMAKE = GIB  # of the processes that run a job's script on a cluster
 MARGIN = 1.1
@@ -55,9 +54,7 @@ class Resources:
         assert isinstance(entry, ZerothOrderArm)
         if shape is None:
             return UNKNOWN
-        layers = None
-        if entry.layers != "all":
-            layers = selected(self.settings.selections[entry.layers].top_m, shape.layers)
+        layers = self.settings.layers_moved(entry, shape.layers)
         tokens = self.settings.data.max_length
         return self._memory(estimate.zeroth_order(shape, entry.move, tokens, layers), shape.weights)
 

@@ -9,7 +9,6 @@ from holdfast.config import Settings
 from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
 from holdfast.devices import estimate
 from holdfast.devices.shape import Shape
-from holdfast.layers.settings import selected
 from holdfast.perturbations.settings import Gptq
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
@@ -66,11 +65,7 @@ def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Itera
             size = estimate.first_order(shape, arm.move, tokens, settings.gpus)
             yield Need(f"first-order arm {where}", size, alone=True)
         elif isinstance(arm, ZerothOrderArm):
-            moving = (
-                None
-                if arm.layers == "all"
-                else selected(settings.selections[arm.layers].top_m, shape.layers)
-            )
+            moving = settings.layers_moved(arm, shape.layers)
             size = estimate.zeroth_order(shape, arm.move, tokens, moving)
             yield Need(f"zeroth-order arm {where}", size)
     for name, selection in settings.selections.items():
