@@ -114,6 +114,14 @@ def fetch_file(
     )
 
 
+def cache_folder(repository: str, kind: RepositoryKind) -> Path:
+    """Return the folder of a repository in the hub's cache, whether it is there or not."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)
+
+
 def cached_snapshot(repository: str, revision: str) -> Path:
     """Return the folder of a model's files in the hub's cache, asking nothing of the network.
 
@@ -249,10 +257,7 @@ def _listing(repository: str, revision: str) -> list[str]:
 
 def _remove_remains(repository: str) -> None:
     """Remove what killed downloads left: gigabytes that huggingface_hub never takes up again."""
-    from huggingface_hub import constants
-
-    blobs = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "blobs"
-    for remains in blobs.glob("*.incomplete"):
+    for remains in (cache_folder(repository, "model") / "blobs").glob("*.incomplete"):
         with contextlib.suppress(OSError):
             if time.time() - remains.stat().st_mtime > REMAINS_S:
                 remains.unlink()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.hub import RepositoryKind, advice
+from holdfast.checkpoints.hub import RepositoryKind, advice, cache_folder
 from holdfast.errors import HoldfastError
 from holdfast.preflight.sources import Where
 
@@ -99,11 +99,9 @@ def _files(name: str, revision: str, kind: RepositoryKind) -> dict[str, int]:
 
 
 def _cached_files(name: str, revision: str, kind: RepositoryKind) -> dict[str, int]:
-    from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    folder = Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}"
-    snapshot = folder / "snapshots" / revision
+    snapshot = cache_folder(name, kind) / "snapshots" / revision
     found = {str(path.relative_to(snapshot)): path for path in snapshot.rglob("*")}
     if not found:
         raise LocalEntryNotFoundError(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.hub import advice
+from holdfast.checkpoints.hub import advice, cache_folder
 from holdfast.config import Settings
 from holdfast.errors import nearest
 from holdfast.preflight.finding import Finding, bad, good
@@ -80,6 +80,6 @@ def _cached(name: str) -> list[Path]:
     from huggingface_hub import constants
 
     return [
-        Path(constants.HF_HUB_CACHE) / f"datasets--{name.replace('/', '--')}",
+        cache_folder(name, "dataset"),
         Path(constants.HF_HOME) / "datasets" / name.replace("/", "___").lower(),
     ]
