@@ -105,15 +105,13 @@ def base_of(folder: str | Path) -> dict[str, Any]:
     return found
 
 
-def load_tokenizer(
-    source: str | Path, revision: str | None = None, remote: bool = False
-) -> Tokenizer:
+def load_tokenizer(source: str | Path, remote: bool = False) -> Tokenizer:
     """Load a tokenizer and give it a padding token when it has none.
 
     Raises:
         HoldfastError: the tokenizer has no end-of-sequence token to pad with.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=remote)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=remote)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise HoldfastError(f"the tokenizer of {source} has neither a pad nor an eos token")

@@ -25,11 +25,6 @@ TASK_TOKENS = 512  # of a question with one of its answers
 CALIBRATION_COPIES = 3  # a Hessian, its factor and its inverse
 
 
-def load(shape: Shape) -> int:
-    """Weights in the type that they are loaded in."""
-    return shape.weights
-
-
 def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1) -> int:
     """One rank of float32 training on rows of ``tokens`` tokens.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -175,6 +176,10 @@ class SweepResult(Settings):
     arm: str = Field(description="Arm that has the sweep.")
     used: dict[str, Any] = Field(description="Values of the swept settings that the arm has.")
     choose: Literal["asr", "gap"] = Field(description="What the chosen point has the lowest of.")
+
+    def is_used(self, values: Mapping[str, Any]) -> bool:
+        """Say whether a point with these values is the arm itself."""
+        return values == self.used
 
 
 TableSettings = Annotated[

@@ -64,7 +64,7 @@ def sweep_table(
         for point in points:
             found = _records(model, point)
             records += found
-            marks = ["chosen"] * (point is chosen) + ["used"] * is_used(settings, point)
+            marks = ["chosen"] * (point is chosen) + ["used"] * settings.is_used(point.values)
             named = [point.name, *(show_value(point.values[name]) for name in settings.used)]
             values = [_value(record, best=point is chosen) for record in found]
             rows.append((*map(Cell, (*named, ", ".join(marks))), *values))
@@ -81,11 +81,6 @@ def sweep_table(
         _notes(settings, models, labels),
         tuple(records),
     )
-
-
-def is_used(settings: SweepResult, point: Scored) -> bool:
-    """Say whether a point has the arm's own values."""
-    return point.values == settings.used
 
 
 def _every(models: dict[str, list[Scored]]) -> list[Scored]:
@@ -141,7 +136,7 @@ def _choice(settings: SweepResult, points: Sequence[Scored]) -> dict[str, Any]:
     return {
         "point": chosen.name,
         "values": chosen.values,
-        "used": is_used(settings, chosen),
+        "used": settings.is_used(chosen.values),
         "yaml": "\n    ".join([f"arms:\n  {settings.arm}:", *_lines(settings, chosen)]) + "\n",
     }
 
@@ -162,11 +157,11 @@ def _notes(
             f"{labels.model(model)}: {point.name} is chosen"
             + (
                 ", which the tables use."
-                if is_used(settings, point)
+                if settings.is_used(point.values)
                 else f"; to use it, write arms: {{{settings.arm}: {{{lines}}}}}."
             )
         )
-    if not any(is_used(settings, point) for point in _every(models)):
+    if not any(settings.is_used(point.values) for point in _every(models)):
         notes.append(
             f"The tables use {in_words(settings.used)}, which is not among the points of the sweep."
         )

@@ -89,7 +89,7 @@ def _marks(
 ) -> None:
     """Ring the chosen point with a square and the one that the tables use with a circle."""
     chosen = choose(points, settings.choose).name
-    used = [point.name for point in points if point.values == settings.used]
+    used = [point.name for point in points if settings.is_used(point.values)]
     for names, marker, size, label in (([chosen], "s", 13, "chosen"), (used, "o", 17, "used")):
         for name in names:
             ax.plot(
