@@ -1,93 +1,27 @@
-"""Tables: the paper's layouts and printed numbers, tidy CSV, escaping, and what they refuse."""
+"""Tables: the paper's layouts and printed numbers, tidy CSV, and what they refuse."""
 
 from __future__ import annotations
 
 import csv
-import html.parser
 import io
-import random
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from small_tables import CELLS, JUDGES, METRICS, RUN, records, settings_of, summary
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells, statistics
-from holdfast.results.grid import Table
 from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import escape as escape_latex
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
 from holdfast.results.settings import Labels, PerturbationLabel, TableSettings
 from holdfast.results.tables import build_table, write_table
 from holdfast.results.tidy import COLUMNS, to_csv
-
-JUDGES = {"harmbench": "HarmBench ASR", "llamaguard": "LlamaGuard3 ASR"}
-CELLS = [("none", "", 1), ("w4a16", "W4A16", 1), ("weight_noise", "1", 3), ("weight_noise", "2", 3)]
-HOSTILE = "=[x] *a* `b` | $y$ <script>alert(1)</script> \\input{z} & % # _ ~ ^ {} \x1b[31m \n end"
-
-
-def entry(kind: str, label: str) -> dict[str, str]:
-    return {"kind": kind, "better": "higher" if kind == "accuracy" else "lower", "label": label}
-
-
-METRICS = {
-    **{judge: entry("asr", label) for judge, label in JUDGES.items()},
-    "perplexity": entry("perplexity", "PPL"),
-    "lm_eval": entry("accuracy", "lm-eval"),
-    "over_refusal": entry("rate", "Over-refusal"),
-}
-
-
-def summary(arm: str = "original", *, model: str = "m", n: int = 40, **changes: Any) -> Any:
-    """A run's summary with outcomes drawn from a seed of its name."""
-    rng = random.Random(f"{model}{arm}")  # noqa: S311
-
-    def bits(draws: int, size: int, chance: float) -> list[str]:
-        return ["".join("01"[rng.random() < chance] for _ in range(size)) for _ in range(draws)]
-
-    rows = [
-        {
-            "perturbation": perturbation,
-            "level": level,
-            "draws": draws,
-            "noise_seeds": [],
-            "outcomes": {
-                "harmbench": bits(draws, n, 0.1 + 0.1 * index),
-                "llamaguard": bits(draws, n, 0.3),
-                "over_refusal": bits(draws, 25, 0.1),
-                "degenerate": bits(draws, n, 0),
-            },
-            "perplexity": [
-                {"nll": [2 + index / 10 + rng.random() / 9 for _ in range(9)], "tokens": [64] * 9}
-                for _ in range(draws)
-            ],
-            "lm_eval": {"piqa": {"metric": "acc", "scores": bits(draws, 50, 0.7)}},
-        }
-        for index, (perturbation, level, draws) in enumerate(CELLS)
-    ]
-    base = {"schema": 1, "model": model, "arm": arm, "seed": 0, "behaviors": n, "dtype": "float32"}
-    base |= {"behaviors_sha256": "s", "meaningless": False, "versions": {}, "metrics": METRICS}
-    return {**base, "cells": rows, **changes}
-
-
-def settings_of(**changes: Any) -> Any:
-    base = {"kind": "robustness", "title": "T", "metrics": ["perplexity", "lm_eval", *JUDGES]}
-    base["sections"] = [{"arm": "zo", "reference": {"arm": "fo"}}]
-    return TypeAdapter(TableSettings).validate_python({**base, **changes})
-
-
-RUN = [summary("original"), summary("fo"), summary("zo")]
-
-
-def records(table: Table) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(to_csv(table.records))))
 
 
 def paper_summary() -> Any:
@@ -318,123 +252,6 @@ def test_missing_input_is_named(changes: dict[str, Any], run: list[Any], message
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="metrcs"):
         settings_of(metrcs=["harmbench"])
-
-
-class Page(html.parser.HTMLParser):
-    """The tags and the visible text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def hostile_table() -> Table:
-    sections = [{"title": HOSTILE, "method": HOSTILE, "arm": "zo", "reference": {"arm": "fo"}}]
-    labels = Labels(models={"m": HOSTILE}, arms={"zo": HOSTILE, "fo": HOSTILE})
-    return build_table("t", settings_of(title=HOSTILE, sections=sections), RUN, labels)
-
-
-def test_hostile_labels_stay_text() -> None:
-    table = hostile_table()
-    page = Page(to_html(table))
-    assert "script" not in page.tags
-    assert "<script>alert(1)</script>" in page.text
-    lines = [line for line in to_markdown(table).splitlines() if line.startswith("|")]
-    pipes = [line.replace("\\|", "").count("|") for line in lines]
-    assert len(set(pipes)) == 1
-    assert "<script" not in to_markdown(table)
-    assert "\\input" not in to_latex(table)
-    assert all("\x1b" not in render(table) for render in (to_html, to_latex, to_markdown, terminal))
-
-
-@given(st.text(alphabet='\\{}$&#%_~^<>|"[]*ab', max_size=30))
-def test_latex_escapes_leave_no_special_character(text: str) -> None:
-    bare = escape_latex(text)
-    for safe in ("\\textbackslash{}", "\\textasciitilde{}", "\\textasciicircum{}", "\\textless{}"):
-        bare = bare.replace(safe, "")
-    for safe in ("\\textgreater{}", "\\textbar{}", "\\textquotedbl{}", "{[}", "{*}"):
-        bare = bare.replace(safe, "")
-    for safe in ("\\{", "\\}", "\\$", "\\&", "\\#", "\\%", "\\_"):
-        bare = bare.replace(safe, "")
-    assert not set(bare) & set('\\{}$&#%_~^<>|"')
-
-
-@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@sum(a)", "\tx", "|x"])
-def test_csv_text_is_never_a_formula(name: str) -> None:
-    table = build_table("t", settings_of(sections=[{"arm": name}]), [summary(name)])
-    assert {row["arm"] for row in records(table)} == {f"'{name.strip(chr(10))}"}
-
-
-def test_html_reads_without_color() -> None:
-    page = to_html(build_table("t", settings_of(), RUN))
-    text = Page(page).text
-    assert "↓ down" in text
-    assert "Color repeats what the text says" in text
-    assert 'class="better" title="better"' in page
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_terminal_fits(width: int) -> None:
-    sections = [{"title": "A long title " * 9, "method": "Robust + ZO", "arm": "zo"}]
-    sections[0]["reference"] = {"arm": "fo"}  # type: ignore[assignment]
-    text = terminal(build_table("t", settings_of(sections=sections), RUN), width)
-    assert max(map(len, text.splitlines())) <= width
-    assert text.count("σ=2") == text.count("Perturbation ")
-
-
-COSTS = [
-    {"model": "m", "arm": "fo", "stage": "first_order", "steps": 100, "wall_s": 1146.8},
-    {"model": "m", "arm": "zo_robust", "stage": "zeroth_order", "steps": 10, "wall_s": 152.11},
-]
-for cost, mib in zip(COSTS, (82024, 26421), strict=True):
-    cost |= {"peak_memory_bytes": mib * 2**20, "device": "GPU", "memory_kind": "allocated"}
-
-
-def cost_settings() -> Any:
-    return TypeAdapter(TableSettings).validate_python(
-        {"kind": "cost", "title": "Cost", "arms": ["fo", "zo_robust"]}
-    )
-
-
-def test_the_papers_table_3_is_printed_as_in_the_paper() -> None:
-    table = build_table("table3", cost_settings(), COSTS)
-    text = to_markdown(table)
-    assert "| Run time ↓ | 1146.8 s | 152.1 s (0.13×) |" in text
-    assert "| Peak memory ↓ | 82024 MiB | 26421 MiB (0.32×) |" in text
-    rows = records(table)
-    assert [row["metric"] for row in rows] == ["wall_s"] * 2 + ["peak_memory_bytes"] * 2
-    assert float(rows[1]["delta"]) == pytest.approx(152.11 - 1146.8)
-    assert all(cell for row in rows for cell in row.values())
-
-
-def test_costs_are_averaged_over_seeds_and_missing_ones_are_named() -> None:
-    again = {**COSTS[0], "wall_s": 1046.8}
-    rows = records(build_table("t", cost_settings(), [*COSTS, again]))
-    assert (float(rows[0]["value"]), rows[0]["n"]) == (1096.8, "2")
-    with pytest.raises(HoldfastError, match=r"cost\.json of m/zo_robust is missing"):
-        build_table("t", cost_settings(), COSTS[:1])
-
-
-def test_costs_of_different_devices_are_flagged() -> None:
-    table = build_table("t", cost_settings(), [COSTS[0], {**COSTS[1], "device": "CPU"}])
-    assert any("ratios are no guide" in note for note in table.notes)
-
-
-def test_the_cost_of_a_resumed_stage_is_flagged() -> None:
-    plain = build_table("t", cost_settings(), COSTS)
-    assert not any("resumed" in note for note in plain.notes)
-    table = build_table("t", cost_settings(), [COSTS[0], {**COSTS[1], "resumed": True}])
-    (note,) = [note for note in table.notes if "resumed" in note]
-    assert COSTS[1]["arm"] in note
-    assert COSTS[0]["arm"] not in note.split(".")[0].split()
 
 
 def test_judge_agreement_has_wilson_intervals() -> None:
