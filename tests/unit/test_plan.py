@@ -85,6 +85,14 @@ def test_chunks_cover_every_layer_once(config: dict[str, Any]) -> None:
     assert layers == list(range(6))
 
 
+def test_a_table_of_an_untrained_model_says_so(config: dict[str, Any]) -> None:
+    config["models"]["random"] = {"scratch": {"steps": 0}}
+    config["tables"]["trained"] = config["tables"]["table3"] | {"models": ["pocket"]}
+    shown = plan(config)
+    assert shown.shows_untrained("table3")
+    assert not shown.shows_untrained("trained")
+
+
 def test_every_seed_makes_every_arm(config: dict[str, Any]) -> None:
     config["seeds"] = [0, 7]
     inputs = plan(config).table_inputs("table2")

@@ -9,7 +9,10 @@ from pydantic import TypeAdapter
 from small_tables import records
 
 from holdfast.errors import HoldfastError
+from holdfast.results.render.html import to_html
+from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
+from holdfast.results.render.terminal import terminal
 from holdfast.results.settings import TableSettings
 from holdfast.results.tables import build_table
 
@@ -58,3 +61,11 @@ def test_the_cost_of_a_resumed_stage_is_flagged() -> None:
     (note,) = [note for note in table.notes if "resumed" in note]
     assert COSTS[1]["arm"] in note
     assert COSTS[0]["arm"] not in note.split(".")[0].split()
+
+
+def test_the_cost_of_an_untrained_model_is_told_to_mean_nothing() -> None:
+    plain = build_table("t", cost_settings(), COSTS)
+    told = build_table("t", cost_settings(), COSTS, meaningless=True)
+    for render in (to_markdown, to_latex, to_html, terminal):
+        assert "THESE NUMBERS MEAN NOTHING" in render(told)
+        assert "MEAN NOTHING" not in render(plain)

@@ -19,7 +19,10 @@ rule table:
         "../../envs/results.yaml"
     params:
         settings=lambda w: plan.params(
-            "table", plan.settings.tables[w.table], plan.labels
+            "table",
+            plan.settings.tables[w.table],
+            plan.labels,
+            plan.shows_untrained(w.table),
         ),
     script:
         "../scripts/table.py"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from holdfast.job import job
 
-with job(snakemake) as (settings, labels):
+with job(snakemake) as (settings, labels, meaningless):
     from pydantic import TypeAdapter
 
     from holdfast.results.make import make_table
@@ -14,4 +14,5 @@ with job(snakemake) as (settings, labels):
         Labels.model_validate(labels),
         [Path(path) for path in snakemake.input.parts],
         snakemake.output.csv.removesuffix(".csv"),
+        meaningless,
     )

@@ -48,6 +48,11 @@ class Plan(SweepPlan):
         models = [*self.settings.models.values(), *self.settings.judge_models.values()]
         return any(model.says_nothing for model in models)
 
+    def shows_untrained(self, table: str) -> bool:
+        """Whether a table shows some untrained model, whose numbers mean nothing."""
+        models = self.settings.models_of(self.settings.tables[table])
+        return any(self.settings.models[name].says_nothing for name in models)
+
     def table_inputs(self, table: str) -> list[str]:
         """Small files that a table is made from."""
         return self._result_inputs(self.settings.tables[table])

@@ -27,7 +27,7 @@ VERSIONS = {
     "validation": 1,
     "points": 1,
     "sweep": 1,
-    "table": 1,
+    "table": 2,
     "figure": 1,
 }
 DATASETS = {

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.grid import Block, Cell, Table
+from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import tone
 from holdfast.results.settings import CostTable, Labels
 from holdfast.results.statistics import Change, Estimate
@@ -21,10 +21,17 @@ ROWS = (
 )
 
 
-def cost_table(name: str, settings: CostTable, costs: Sequence[Cost], labels: Labels) -> Table:
+def cost_table(
+    name: str,
+    settings: CostTable,
+    costs: Sequence[Cost],
+    labels: Labels,
+    meaningless: bool = False,
+) -> Table:
     """Build a cost table: arms as columns, ratios to the first arm; seeds are averaged.
 
-    ``costs``: the content of the cost.json files. Raises HoldfastError naming a missing one.
+    ``costs``: the content of the cost.json files; ``meaningless``: a model shown is random or
+    untrained, which they do not say. Raises HoldfastError naming a missing one.
     """
     present = list(dict.fromkeys(cost.get("model", "") for cost in costs))
     models = present if settings.models == "all" else settings.models
@@ -49,7 +56,7 @@ def cost_table(name: str, settings: CostTable, costs: Sequence[Cost], labels: La
         name,
         settings.title,
         settings.caption,
-        "",
+        BANNER if meaningless else "",
         (),
         ("Metric", *map(labels.arm, settings.arms)),
         1,

@@ -71,10 +71,16 @@ def _noise_seeds(settings: Perturbation, seed: int) -> dict[str, list[int]]:
 
 
 def make_table(
-    name: str, settings: AnyTable, labels: Labels, inputs: Sequence[Path], prefix: str
+    name: str,
+    settings: AnyTable,
+    labels: Labels,
+    inputs: Sequence[Path],
+    prefix: str,
+    meaningless: bool = False,
 ) -> None:
     """Write ``<prefix>.csv``, ``.md``, ``.tex``, ``.html`` and, for the terminal, ``.txt``."""
-    table = write_table(name, settings, [read_json(path) for path in inputs], prefix, labels)
+    found = [read_json(path) for path in inputs]
+    table = write_table(name, settings, found, prefix, labels, meaningless=meaningless)
     write_text(f"{prefix}.txt", pages(table))
 
 

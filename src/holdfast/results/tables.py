@@ -33,11 +33,14 @@ def build_table(
     settings: AnyTable,
     inputs: Sequence[Mapping[str, Any]],
     labels: Labels | None = None,
+    *,
+    meaningless: bool = False,
 ) -> Table:
     """Build a table.
 
     ``inputs``: the content of summary.json files (robustness), cost.json files (cost) or
     agreement.json files (judge_agreement), in the order models and judges are to appear.
+    ``meaningless``: a model shown is random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the table and the missing input.
     """
     labels = labels or Labels()
@@ -45,7 +48,7 @@ def build_table(
         if isinstance(settings, JudgeAgreementTable):
             return judge_agreement_table(name, settings, inputs, labels)
         if isinstance(settings, CostTable):
-            table = cost_table(name, settings, inputs, labels)
+            table = cost_table(name, settings, inputs, labels, meaningless)
         else:
             table = robustness_table(name, settings, inputs, labels)
         return compared(table, settings.published, labels) if settings.published else table
@@ -59,9 +62,11 @@ def write_table(
     inputs: Sequence[Mapping[str, Any]],
     out_prefix: str | Path,
     labels: Labels | None = None,
+    *,
+    meaningless: bool = False,
 ) -> Table:
     """Build a table, write ``<out_prefix>.csv``, ``.md``, ``.tex`` and ``.html``, return it."""
-    table = build_table(name, settings, inputs, labels)
+    table = build_table(name, settings, inputs, labels, meaningless=meaningless)
     save_table(table, out_prefix)
     return table
 
