@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from holdfast.checkpoints.hub import wanted
 from holdfast.config import Settings
-from holdfast.config.settings import FirstOrderArm
+from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
 from holdfast.devices.shape import Shape
 from holdfast.perturbations.settings import Gptq, GptqLevel
 from holdfast.plan import Plan
@@ -21,11 +21,14 @@ from holdfast.preflight.shapes import shapes
 MARGIN = 1.1  # logs, manifests, file systems
 BYTES_PER_TOKEN = 5
 PROMPTS = 500  # of a set whose size is not in the settings
+STEP_BYTES, DIRECTION_BYTES = 500, 50  # of a replay log
+SCORES_BYTES = 10_000  # of a point of a sweep, with manifests and logs
 
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each file system that the run writes to."""
-    results = Path("results") / settings.run
+    plan = Plan(settings)
+    results, points = Path(plan.results), plan.arms.keys() - settings.arms.keys()
     needs: dict[Path, dict[str, float]] = {results: _results(settings)}
     downloads = _downloads(settings)
     if downloads:
@@ -35,12 +38,19 @@ def check(settings: Settings) -> Iterator[Finding]:
         disks[_existing(folder).stat().st_dev].append(folder)
     for folders in disks.values():
         parts = {name: part for folder in folders for name, part in needs[folder].items()}
-        written = _written(results) if results in folders else 0
-        yield _finding(folders, parts, written)
+        here = results in folders
+        of_run, of_points = _written(results, points) if here else (0, 0)
+        need = _left(sum(parts.values()), of_run)
+        sweeps = _left(_sweeps(settings), of_points) if here else 0.0
+        yield _finding(folders, parts, need, sweeps)
 
 
-def _finding(folders: list[Path], parts: dict[str, float], written: int) -> Finding:
-    need = max(0.0, sum(parts.values()) * MARGIN - written)
+def _left(whole: float, written: int) -> float:
+    return max(0.0, whole * MARGIN - written)
+
+
+def _finding(folders: list[Path], parts: dict[str, float], need: float, sweeps: float) -> Finding:
+    """``sweeps``: bytes beside ``need``, written only when a sweep is asked for."""
     free = shutil.disk_usage(_existing(folders[0])).free
     where = " and ".join(map(str, folders))
     told = ", ".join(f"{name} {_bytes(part)}" for name, part in parts.items() if part)
@@ -50,6 +60,9 @@ def _finding(folders: list[Path], parts: dict[str, float], written: int) -> Find
             f"{text}, {_bytes(free)} free; make room, link {where} to a larger disk (HF_HOME"
             " moves the hub's cache), or run fewer arms, seeds or GPTQ levels"
         )
+    if sweeps:
+        short = " (too much for this disk)" if free < need + sweeps else ""
+        text = f"{text}, with `snakemake sweeps` {_bytes(sweeps)} more{short}"
     return good(f"{text}, {_bytes(free)} free")
 
 
@@ -74,6 +87,21 @@ def _results(settings: Settings) -> dict[str, float]:
         "GPTQ copies": sum(_quantized(shape, bits) for shape in bases for bits in grids) * seeds,
         "completions": answers * len(settings.models),
     }
+
+
+def _sweeps(settings: Settings) -> float:
+    """Return the bytes that the points of all sweeps take; an arm that is a point is no more."""
+    plan, known = Plan(settings), shapes(settings)
+    weights = sum(shape.weights for path, shape in known.items() if path.startswith("models."))
+    size = 0
+    for arm in (arm for name, arm in plan.arms.items() if name not in settings.arms):
+        if isinstance(arm, FirstOrderArm):
+            size += weights
+        elif isinstance(arm, ZerothOrderArm):
+            step = STEP_BYTES + DIRECTION_BYTES * arm.directions
+            size += len(settings.models) * arm.steps * step
+        size += len(settings.models) * SCORES_BYTES
+    return size * len(settings.seeds)
 
 
 def _gptq_levels(plan: Plan, arm: str) -> list[GptqLevel]:
@@ -114,8 +142,14 @@ def _hub_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def _written(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _written(results: Path, points: Collection[str]) -> tuple[int, int]:
+    """Return the bytes of a run's files that are not, and that are, some points' of its sweeps."""
+    sizes = [0, 0]
+    for path in results.rglob("*"):
+        if path.is_file():
+            of_point = not set(points).isdisjoint(path.relative_to(results).parts)
+            sizes[of_point] += path.stat().st_size
+    return sizes[0], sizes[1]
 
 
 def _existing(folder: Path) -> Path:
