@@ -10,6 +10,10 @@ class HoldfastError(Exception):
     """A user's mistake or a broken artifact, told in one sentence that says what would be right."""
 
 
+class Diverged(HoldfastError):  # noqa: N818 (what happened, not what to mend)
+    """A loss that is no finite number: the arm's settings do not work on this model."""
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or ``""``."""
     found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)

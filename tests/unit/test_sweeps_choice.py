@@ -114,6 +114,26 @@ def test_points_on_different_behaviors_are_refused() -> None:
         scored([scores(1, {}, [LOW]), scores(2, {}, [LOW], behaviors_sha256="y")])
 
 
+def lost(number: int, said: str = "first-order step 3: the loss is nan", **more: Any) -> Any:
+    names = {"model": "m", "arm": "zo", "point": f"zo.{number}", "seed": 0, "values": {}}
+    return names | {"diverged": said} | more
+
+
+def test_a_point_that_diverged_is_never_chosen() -> None:
+    files = [lost(1), scores(2, {}, [HIGH]), lost(3), scores(4, {}, [LOW])]
+    assert [point.name for point in scored(files)["m"]] == ["zo.1", "zo.2", "zo.3", "zo.4"]
+    assert chosen("asr", *files) == "zo.4"
+    assert chosen("gap", *files) == "zo.2"  # the same gaps, and it moved less
+    assert choose(scored([lost(1), lost(2)])["m"], "asr") is None
+
+
+def test_a_point_that_diverged_under_one_seed_is_lost() -> None:
+    files = [scores(1, {}, [LOW]), lost(1, "step 7", seed=1), lost(1, "step 9", seed=2)]
+    files += [scores(2, {}, [HIGH], seed=seed) for seed in range(3)]
+    assert chosen("asr", *files) == "zo.2"
+    assert scored(files)["m"][0].said == "seed 1: step 7; seed 2: step 9"  # type: ignore[union-attr]
+
+
 def grid() -> list[dict[str, Any]]:
     places = [(0.001, 0.5), (0.001, 2.0), (0.01, 0.5), (0.01, 2.0)]
     outcomes = [[HIGH, HIGH], [HIGH, LOW], [LOW, LOW], [HIGH, HIGH]]
@@ -123,9 +143,16 @@ def grid() -> list[dict[str, Any]]:
     ]
 
 
-def make(folder: Path, used: dict[str, Any], *, meaningless: bool = False) -> str:
-    paths = [folder / f"{n}.json" for n in range(4)]
-    for path, content in zip(paths, grid(), strict=True):
+def make(
+    folder: Path,
+    used: dict[str, Any],
+    *,
+    meaningless: bool = False,
+    files: list[dict[str, Any]] | None = None,
+) -> str:
+    files = files or grid()
+    paths = [folder / f"{n}.json" for n in range(len(files))]
+    for path, content in zip(paths, files, strict=True):
         write_json(path, content)
     settings = SweepResult(title="Sweep of ZO", arm="zo", used=used, choose="asr")
     make_sweep(settings, LABELS, paths, str(folder / "zo"), meaningless)
@@ -187,3 +214,41 @@ def test_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_an_untrained_models_sweep_says_so(tmp_path: Path) -> None:
     assert "THESE NUMBERS MEAN NOTHING" in make(tmp_path, {"beta": 0.5}, meaningless=True)
+
+
+def with_lost() -> list[dict[str, Any]]:
+    """The grid with its best point, the third, diverged; a second model has lost all of them."""
+    found = grid()
+    found[2] = lost(3, values=found[2]["values"])
+    return found + [lost(n, model="other", values=one["values"]) for n, one in enumerate(grid(), 1)]
+
+
+def test_the_table_says_which_points_diverged_and_where(tmp_path: Path) -> None:
+    text = make(tmp_path, {"learning_rate": 0.01, "beta": 0.5}, files=with_lost())
+    rows = [line.split() for line in text.splitlines() if line.startswith("zo.")]
+    assert rows[2] == ["zo.3", "0.01", "0.5", "diverged,", "used", *["–"] * (len(rows[2]) - 5)]
+    assert [row[3] for row in rows[:4]].count("chosen") == 1
+    plain = " ".join(text.split())
+    said = "seed 0: first-order step 3: the loss is nan"
+    assert f"Model <1>: zo.3 diverged, so it cannot be chosen ({said})." in plain
+    assert "other: no point is chosen." in plain
+    assert "not among the points" not in plain
+    models = read_json(tmp_path / "zo.chosen.json")["models"]
+    assert models["m"]["point"] == "zo.2"
+    assert models["m"]["diverged"] == {"zo.3": said}
+    assert models["other"]["point"] is None
+    assert list(models["other"]["diverged"]) == ["zo.1", "zo.2", "zo.3", "zo.4"]
+    with (tmp_path / "zo.csv").open() as file:
+        found = [row for row in csv.DictReader(file) if row["arm"] == "zo.3"]
+    assert [(row["model"], row["metric"]) for row in found] == [
+        ("m", "diverged"),
+        ("other", "diverged"),
+    ]
+    svg = (tmp_path / "zo.svg").read_text()
+    assert "Not shown, since they diverged" in " ".join(svg.split())
+
+
+def test_a_sweep_of_which_every_point_diverged_is_one_sentence(tmp_path: Path) -> None:
+    files = [one for one in with_lost() if one["model"] == "other"]
+    with pytest.raises(HoldfastError, match=r"every point diverged.*arms\.zo\.sweep.*step 3"):
+        make(tmp_path, {"learning_rate": 0.01, "beta": 0.5}, files=files)

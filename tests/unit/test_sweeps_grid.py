@@ -66,6 +66,15 @@ def test_a_first_order_arm_is_swept_over_words_too(config: dict[str, Any]) -> No
     assert "fo.1" not in arms  # what fo is itself
 
 
+def test_only_points_may_diverge(config: dict[str, Any]) -> None:
+    made = plan(config, {"momentum": [0, 0.5]}, "fo")
+    assert "may_diverge" not in made.move_params("fo") + made.move_params("zo_robust")
+    assert "may_diverge" in made.move_params("fo.2")
+    assert "may_diverge" in made.move_params("zo_robust.1")
+    move = made.arms["fo"].move
+    assert made.move_params("fo") == made.params("first_order", move, made.settings.data.max_length)
+
+
 def test_nothing_else_knows_of_points(config: dict[str, Any]) -> None:
     without = copy.deepcopy(config)
     without["arms"]["zo_robust"]["sweep"] = {}

@@ -18,11 +18,12 @@ from holdfast.config.settings import Generation
 from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
-from holdfast.errors import HoldfastError
+from holdfast.errors import Diverged, HoldfastError
 from holdfast.numerics.noise import key, normal
 from holdfast.perturbations.settings import Perturbation, WeightNoise, noise_seed
 from holdfast.perturbations.weight_noise import weight_noise
 from holdfast.sweeps import score
+from holdfast.sweeps.diverged import marked
 from holdfast.sweeps.score import Scoring, robustness_gap, score_points
 from holdfast.sweeps.settings import SweepSettings
 
@@ -182,13 +183,68 @@ def test_a_killed_job_goes_on_where_it_was(folder: Path, monkeypatch: pytest.Mon
     assert not (folder / "again").exists()
 
 
-def test_a_point_without_a_finite_loss_is_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([math.nan] * 4, "the validation loss is nan"),
+        (
+            [2.0, math.inf, 2.0, 2.0],
+            "the validation loss under noise (sweeps.rho: 0.05) is no finite number",
+        ),
+    ],
+)
+def test_a_point_without_a_finite_loss_is_recorded_as_diverged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, losses: list[float], said: str
 ) -> None:
-    monkeypatch.setattr(score, "response_loss", lambda *_: math.nan)
-    with pytest.raises(HoldfastError, match=r"the validation loss of zo\.1 is no finite number"):
-        run(folder, "zo")
-    assert not list(folder.glob("zo*.json"))
+    plain = run(folder, "zo")
+    given, later = iter(losses), score.response_loss  # a point: unmoved, and three draws
+
+    def loss(model: Any, batches: Any) -> float:
+        return next(given, None) or later(model, batches)
+
+    monkeypatch.setattr(score, "response_loss", loss)
+    first, second = run(folder, "zo")
+    assert first == {
+        "model": "m",
+        "arm": "zo",
+        "point": "zo.1",
+        "seed": 0,
+        "values": {"learning_rate": RATES[0]},
+        "diverged": said,
+    }
+    assert second == plain[1]
+
+
+@pytest.mark.parametrize("stage", ["zo", "fo"])
+def test_a_point_that_diverged_in_its_stage_is_recorded(folder: Path, stage: str) -> None:
+    plain = run(folder, stage)
+    weights, scratch = folder / f"{stage}{RATES[0]}", folder / "training"
+    scratch.mkdir()
+    with marked(weights, scratch):
+        raise Diverged("step 3: the loss is nan")
+    assert not scratch.exists()
+    first, second = run(folder, stage)
+    assert first["diverged"] == "step 3: the loss is nan"
+    assert set(first) == {"model", "arm", "point", "seed", "values", "diverged"}
+    assert second == plain[1]
+
+
+def test_only_divergence_is_marked(folder: Path) -> None:
+    with pytest.raises(HoldfastError, match="no such layer"), marked(folder / "new", folder):
+        raise HoldfastError("no such layer")
+    assert not (folder / "new").exists()
+    with marked(folder / "new", folder):
+        pass
+    assert not (folder / "new").exists()
+
+
+def test_weights_that_are_no_numbers_are_recorded(folder: Path) -> None:
+    loaded = load_arm(folder / f"fo{RATES[1]}")
+    next(loaded.model.parameters()).data[0, 0] = math.nan
+    loaded.model.save_pretrained(folder / f"fo{RATES[1]}" / "checkpoint")
+    first, second = run(folder, "fo")
+    assert "diverged" not in first
+    assert second["diverged"] == "its weights moved by nan"
 
 
 def test_points_leave_the_parent_as_it_was(folder: Path) -> None:

@@ -20,11 +20,7 @@ rule first_order:
         gpu_mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).gpu_mem_mb,
         mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).mem_mb,
     params:
-        settings=lambda w: plan.params(
-            "first_order",
-            plan.arms[w.arm].move,
-            plan.settings.data.max_length,
-        ),
+        settings=lambda w: plan.move_params(w.arm),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/first_order.py"
@@ -52,11 +48,7 @@ rule zeroth_order:
         gpu_mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).gpu_mem_mb,
         mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).mem_mb,
     params:
-        settings=lambda w: plan.params(
-            "zeroth_order",
-            plan.arms[w.arm].move,
-            plan.settings.data.max_length,
-        ),
+        settings=lambda w: plan.move_params(w.arm),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/zeroth_order.py"

@@ -1,24 +1,29 @@
+from contextlib import nullcontext
 from pathlib import Path
 
 from holdfast.job import job
 
 # Training on several GPUs starts processes, which read this file once more.
 if __name__ == "__main__":
-    with job(snakemake) as (settings, max_length):
+    with job(snakemake) as (settings, max_length, *point):
         from holdfast.arms.make import make_first_order
         from holdfast.arms.settings import FirstOrder
         from holdfast.checkpoints.atomic import write_json
+        from holdfast.sweeps.diverged import marked
 
-        cost, history = make_first_order(
-            FirstOrder.model_validate(settings),
-            parent=Path(snakemake.input.lineage[0]),
-            data=Path(snakemake.input.data),
-            max_length=max_length,
-            seed=int(snakemake.wildcards.seed),
-            weights=Path(snakemake.output.weights),
-            scratch=Path(snakemake.params.scratch),
-            processes=max(1, snakemake.resources.get("gpu", 0)),
-        )
+        weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
+        cost, history = {"diverged": True}, []
+        with marked(weights, scratch) if point else nullcontext():
+            cost, history = make_first_order(
+                FirstOrder.model_validate(settings),
+                parent=Path(snakemake.input.lineage[0]),
+                data=Path(snakemake.input.data),
+                max_length=max_length,
+                seed=int(snakemake.wildcards.seed),
+                weights=weights,
+                scratch=scratch,
+                processes=max(1, snakemake.resources.get("gpu", 0)),
+            )
         names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
         write_json(snakemake.output.cost, cost | names)
         steps = {"seed": int(snakemake.wildcards.seed), "steps": [vars(step) for step in history]}

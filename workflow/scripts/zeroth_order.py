@@ -1,21 +1,26 @@
+from contextlib import nullcontext
 from pathlib import Path
 
 from holdfast.job import job
 
-with job(snakemake) as (settings, max_length):
+with job(snakemake) as (settings, max_length, *point):
     from holdfast.arms.make import make_zeroth_order
     from holdfast.arms.settings import ZerothOrder
     from holdfast.checkpoints.atomic import write_json
+    from holdfast.sweeps.diverged import marked
 
-    cost = make_zeroth_order(
-        ZerothOrder.model_validate(settings),
-        parent=Path(snakemake.input.lineage[0]),
-        data=Path(snakemake.input.data),
-        max_length=max_length,
-        seed=int(snakemake.wildcards.seed),
-        selection=next(map(Path, snakemake.input.selection), None),
-        weights=Path(snakemake.output.weights),
-        scratch=Path(snakemake.params.scratch),
-    )
+    weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
+    cost = {"diverged": True}
+    with marked(weights, scratch) if point else nullcontext():
+        cost = make_zeroth_order(
+            ZerothOrder.model_validate(settings),
+            parent=Path(snakemake.input.lineage[0]),
+            data=Path(snakemake.input.data),
+            max_length=max_length,
+            seed=int(snakemake.wildcards.seed),
+            selection=next(map(Path, snakemake.input.selection), None),
+            weights=weights,
+            scratch=scratch,
+        )
     names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
     write_json(snakemake.output.cost, cost | names)

@@ -7,7 +7,7 @@ import math
 from holdfast.config.settings import Arm, FirstOrderArm, Settings, ZerothOrderArm
 from holdfast.devices.resources import Resources
 from holdfast.plan.data import DataPlan
-from holdfast.plan.stages import any_of
+from holdfast.plan.stages import any_of, params
 from holdfast.sweeps.grid import point_arms
 
 
@@ -22,6 +22,13 @@ class ArmPlan(DataPlan):
             if isinstance(arm, FirstOrderArm | ZerothOrderArm):
                 self.arms |= point_arms(name, arm)
         self.memory = Resources(settings.model_copy(update={"arms": self.arms}))
+
+    def move_params(self, arm: str) -> str:
+        """Version and settings of the stage that makes an arm; a point of a sweep may diverge."""
+        entry = self.arms[arm]
+        assert isinstance(entry, FirstOrderArm | ZerothOrderArm)
+        of_sweep = [] if arm in self.settings.arms else [{"may_diverge": True}]
+        return params(entry.stage, entry.move, self.settings.data.max_length, *of_sweep)
 
     @property
     def arm_names(self) -> str:

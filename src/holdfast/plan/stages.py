@@ -26,7 +26,7 @@ VERSIONS = {
     "agreement": 1,
     "validation": 1,
     "points": 1,
-    "sweep": 1,
+    "sweep": 2,
     "table": 2,
     "figure": 1,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from holdfast.results.settings import Labels, SweepResult
 from holdfast.results.statistics import Estimate, rate
 from holdfast.results.tables import save_table
 from holdfast.results.tidy import Record
-from holdfast.sweeps.choice import Scored, choose, scored
+from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept, scored
 from holdfast.sweeps.grid import in_words, show_value
 
 RULES = {
@@ -51,22 +51,22 @@ def make_sweep(
 
 
 def sweep_table(
-    settings: SweepResult, models: dict[str, list[Scored]], labels: Labels, meaningless: bool
+    settings: SweepResult, models: Mapping[str, Sequence[Point]], labels: Labels, meaningless: bool
 ) -> Table:
     """Build the table: a row a point, what was swept and what was measured."""
-    if not models:
-        raise HoldfastError(f"sweep of '{settings.arm}': there is no validation.json to read")
-    first = next(iter(models.values()))[0]
+    first = _first(settings, models)
     measured = [_heading(record, labels) for record in _records("", first)]
     blocks, records = [], []
     for model, points in models.items():
         chosen, rows = choose(points, settings.choose), []
         for point in points:
-            found = _records(model, point)
+            found, lost = _records(model, point), isinstance(point, Lost)
             records += found
-            marks = ["chosen"] * (point is chosen) + ["used"] * settings.is_used(point.values)
+            marks = ["chosen"] * (point is chosen) + ["diverged"] * lost
+            marks += ["used"] * settings.is_used(point.values)
             named = [point.name, *(show_value(point.values[name]) for name in settings.used)]
             values = [_value(record, best=point is chosen) for record in found]
+            values = [Cell("–")] * len(measured) if lost else values
             rows.append((*map(Cell, (*named, ", ".join(marks))), *values))
         blocks.append(Block(labels.model(model), "", tuple(rows)))
     return Table(
@@ -83,14 +83,30 @@ def sweep_table(
     )
 
 
-def _every(models: dict[str, list[Scored]]) -> list[Scored]:
+def _first(settings: SweepResult, models: Mapping[str, Sequence[Point]]) -> Scored:
+    """Return some point that was scored."""
+    every = _every(models)
+    if not every:
+        raise HoldfastError(f"sweep of '{settings.arm}': there is no validation.json to read")
+    if not kept(every):
+        assert isinstance(every[0], Lost)
+        raise HoldfastError(
+            f"sweep of '{settings.arm}': every point diverged, so try smaller values under"
+            f" arms.{settings.arm}.sweep ({every[0].name}: {every[0].said})"
+        )
+    return kept(every)[0]
+
+
+def _every(models: Mapping[str, Sequence[Point]]) -> list[Point]:
     return [point for points in models.values() for point in points]
 
 
-def _records(model: str, point: Scored) -> list[Record]:
+def _records(model: str, point: Point) -> list[Record]:
     def record(metric: str, estimate: Estimate, cell: tuple[str, str] = ("", "")) -> Record:
         return Record(model, point.name, *cell, metric, "lower", estimate)
 
+    if isinstance(point, Lost):
+        return [record("diverged", Estimate(1, None, None, 1, 1))]
     found = [record("robustness_gap", point.gap)]
     for cell, looks in point.cells.items():
         found.append(record("validation_asr", rate(*looks), cell))
@@ -131,9 +147,13 @@ def _rule(settings: SweepResult) -> str:
     )
 
 
-def _choice(settings: SweepResult, points: Sequence[Scored]) -> dict[str, Any]:
+def _choice(settings: SweepResult, points: Sequence[Point]) -> dict[str, Any]:
     chosen = choose(points, settings.choose)
+    diverged = {point.name: point.said for point in points if isinstance(point, Lost)}
+    if chosen is None:
+        return {"point": None, "diverged": diverged}
     return {
+        "diverged": diverged,
         "point": chosen.name,
         "values": chosen.values,
         "used": settings.is_used(chosen.values),
@@ -146,26 +166,33 @@ def _lines(settings: SweepResult, point: Scored) -> list[str]:
     return [f"{name}: {show_value(point.values[name])}" for name in settings.used]
 
 
+def _told(settings: SweepResult, points: Sequence[Point]) -> str:
+    """Say which point of a model is chosen, and how to use it."""
+    point = choose(points, settings.choose)
+    if point is None:
+        return "no point is chosen."
+    if settings.is_used(point.values):
+        return f"{point.name} is chosen, which the tables use."
+    lines = ", ".join(_lines(settings, point))
+    return f"{point.name} is chosen; to use it, write arms: {{{settings.arm}: {{{lines}}}}}."
+
+
 def _notes(
-    settings: SweepResult, models: dict[str, list[Scored]], labels: Labels
+    settings: SweepResult, models: Mapping[str, Sequence[Point]], labels: Labels
 ) -> tuple[str, ...]:
     notes = [f"Chosen (†): {_rule(settings)}."]
     for model, points in models.items():
-        point = choose(points, settings.choose)
-        lines = ", ".join(_lines(settings, point))
-        notes.append(
-            f"{labels.model(model)}: {point.name} is chosen"
-            + (
-                ", which the tables use."
-                if settings.is_used(point.values)
-                else f"; to use it, write arms: {{{settings.arm}: {{{lines}}}}}."
-            )
-        )
+        notes.append(f"{labels.model(model)}: {_told(settings, points)}")
+        notes += [
+            f"{labels.model(model)}: {point.name} diverged, so it cannot be chosen ({point.said})."
+            for point in points
+            if isinstance(point, Lost)
+        ]
     if not any(settings.is_used(point.values) for point in _every(models)):
         notes.append(
             f"The tables use {in_words(settings.used)}, which is not among the points of the sweep."
         )
-    first = next(iter(models.values()))[0]
+    first = _first(settings, models)
     behaviors, draws = len(first.looks[0]), len(first.gaps)
     benign = (
         f"; over-refusal: share of {len(first.refusals[0])} benign prompts refused"

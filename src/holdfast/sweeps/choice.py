@@ -55,7 +55,19 @@ class Scored:
         return rate(*self.looks)
 
 
-def scored(files: Sequence[Scores]) -> dict[str, list[Scored]]:
+@dataclass(frozen=True)
+class Lost:
+    """One point of one model that diverged under some training seed, and what was said then."""
+
+    name: str
+    values: dict[str, Any]
+    said: str
+
+
+Point = Scored | Lost
+
+
+def scored(files: Sequence[Scores]) -> dict[str, list[Point]]:
     """Pool the content of validation.json files over seeds: points by model, in the order given.
 
     Raises:
@@ -64,7 +76,7 @@ def scored(files: Sequence[Scores]) -> dict[str, list[Scored]]:
     groups: dict[str, dict[str, list[Scores]]] = {}
     for one in files:
         groups.setdefault(one["model"], {}).setdefault(one["point"], []).append(one)
-    if len({one["behaviors_sha256"] for one in files}) > 1:
+    if len({one["behaviors_sha256"] for one in files if "diverged" not in one}) > 1:
         raise HoldfastError("the points were scored on different behaviors: delete the older ones")
     return {
         model: [_pooled(name, seeds) for name, seeds in points.items()]
@@ -72,19 +84,29 @@ def scored(files: Sequence[Scores]) -> dict[str, list[Scored]]:
     }
 
 
-def choose(points: Sequence[Scored], by: Literal["asr", "gap"]) -> Scored:
+def kept(points: Sequence[Point]) -> list[Scored]:
+    """Return the points that did not diverge."""
+    return [point for point in points if isinstance(point, Scored)]
+
+
+def choose(points: Sequence[Point], by: Literal["asr", "gap"]) -> Scored | None:
     """Return the point with the lowest mean ASR or gap, or one as good that moved less.
+
+    Points that diverged are never chosen; where all did, None is.
 
     As good is a point whose mean is within one standard error of the lowest, both taken over the
     paired differences (behaviors, or draws of the noise): Breiman's one-standard-error rule with
     the smallest move in the place of the simplest model.
     """
-    units = [_units(point, by) for point in points]
-    best = min(range(len(points)), key=lambda i: (float(units[i].mean()), points[i].move, i))
+    scores = kept(points)
+    if not scores:
+        return None
+    units = [_units(point, by) for point in scores]
+    best = min(range(len(scores)), key=lambda i: (float(units[i].mean()), scores[i].move, i))
     behind = [unit - units[best] for unit in units]
     # One behavior's difference is one standard error exactly, so rounding must not decide.
     good = [i for i, d in enumerate(behind) if float(d.mean()) <= (1 + 1e-9) * _standard_error(d)]
-    return points[min(good, key=lambda i: (points[i].move, i))]
+    return scores[min(good, key=lambda i: (scores[i].move, i))]
 
 
 def _units(point: Scored, by: Literal["asr", "gap"]) -> NDArray[np.float64]:
@@ -100,7 +122,10 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def _pooled(name: str, seeds: Sequence[Scores]) -> Scored:
+def _pooled(name: str, seeds: Sequence[Scores]) -> Point:
+    said = [f"seed {one['seed']}: {one['diverged']}" for one in seeds if "diverged" in one]
+    if said:
+        return Lost(name, seeds[0]["values"], "; ".join(said))
     cells: dict[Cell, list[str]] = {}
     for one in seeds:
         for cell in one["cells"]:

@@ -23,12 +23,13 @@ from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
-from holdfast.errors import HoldfastError
+from holdfast.errors import Diverged
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.numerics.noise import key
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, Unperturbed, noise_seed
 from holdfast.progress import track
+from holdfast.sweeps.diverged import require_weights
 from holdfast.sweeps.settings import SweepSettings
 
 PURPOSE = "robustness_gap"
@@ -58,7 +59,12 @@ class Points:
 
     @contextmanager
     def at(self, weights: Path) -> Iterator[tuple[Loaded, float]]:
-        """Yield the arm in folder ``weights`` and the Euclidean norm of its move."""
+        """Yield the arm in folder ``weights`` and the Euclidean norm of its move.
+
+        Raises:
+            Diverged: training did, or the move is no finite number.
+        """
+        require_weights(weights)
         if not (weights / REPLAY_LOG).exists():
             self._parent = None  # makes room
             loaded = load_arm(weights)
@@ -81,7 +87,10 @@ class Points:
             float((parameter.detach().cpu().float() - self._before[name].float()).square().sum())
             for name, parameter in model.named_parameters()
         ]
-        return math.sqrt(math.fsum(squares))
+        move = math.sqrt(math.fsum(squares))
+        if not math.isfinite(move):
+            raise Diverged(f"its weights moved by {move}")
+        return move
 
 
 @torch.no_grad()
@@ -116,10 +125,8 @@ def score_points(
     """Score every point and write its validation.json; a killed job goes on from ``scratch``.
 
     ``names`` are model, arm and seed; ``points`` are the values by name, and ``weights`` and
-    ``out`` follow their order.
-
-    Raises:
-        HoldfastError: a point's loss is no finite number.
+    ``out`` follow their order. Of a point that diverged, in its stage or by its loss here, the file
+    says so.
     """
     header = {
         "inputs": [artifact_hash(path) for path in (parent, *weights)],
@@ -133,10 +140,14 @@ def score_points(
     found = Points(parent)
     pieces = list(zip(points, weights, out, strict=True))
     for point, folder, path in track(pieces, "points of the sweep"):
-        with found.at(folder) as (loaded, move):
-            scores = _score(scoring, loaded, journal, point, int(names["seed"]))
-        values = {"point": point, "values": points[point], "move": move}
-        write_json(path, dict(names) | values | scores)
+        try:
+            with found.at(folder) as (loaded, move):
+                scores = _score(scoring, loaded, journal, point, int(names["seed"]))
+            scores["move"] = move
+        except Diverged as error:
+            scores = {"diverged": str(error)}
+        about = {"point": point, "values": points[point]}
+        write_json(path, dict(names) | about | scores)
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -148,10 +159,11 @@ def _score(
         examples = encode_pairs(loaded.tokenizer, read_jsonl(scoring.pairs), scoring.max_length)
         batches = make_batches(examples, sweep.batch_size)
         loss, gaps = robustness_gap(loaded.model, batches, sweep.rho, sweep.draws, seed)
-        if not all(map(math.isfinite, (loss, *gaps))):
-            raise HoldfastError(
-                f"the validation loss of {point} is no finite number: leave its values out of the"
-                " sweep, or lower sweeps.rho"
+        if not math.isfinite(loss):
+            raise Diverged(f"the validation loss is {loss}")
+        if not all(map(math.isfinite, gaps)):
+            raise Diverged(
+                f"the validation loss under noise (sweeps.rho: {sweep.rho:g}) is no finite number"
             )
         journal.append(mark, {"loss": loss, "gaps": gaps})
     cells: dict[tuple[str, str], list[str]] = {}

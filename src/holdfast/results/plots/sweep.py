@@ -10,7 +10,7 @@ from holdfast.results.grid import printable
 from holdfast.results.plots import style
 from holdfast.results.settings import Labels, SweepResult
 from holdfast.results.statistics import Estimate
-from holdfast.sweeps.choice import Scored, choose
+from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept
 from holdfast.sweeps.grid import show_value
 
 if TYPE_CHECKING:
@@ -22,22 +22,27 @@ DODGE = 0.5  # share of the distance between two values that the lines are sprea
 
 def draw(
     settings: SweepResult,
-    models: Mapping[str, Sequence[Scored]],
+    models: Mapping[str, Sequence[Point]],
     out_prefix: str | Path,
     labels: Labels,
     meaningless: bool,
 ) -> None:
-    """Draw two panels a model: a line for each combination of the settings but the first."""
-    with style.canvas(2 * len(models), 8.6, 2.7) as (figure, axes):
-        panels = [(model, *panel) for model in models for panel in PANELS]
+    """Draw two panels a model: a line for each combination of the settings but the first.
+
+    Points that diverged are named in the note; a model of which all did has no panels.
+    """
+    shown = {model: kept(points) for model, points in models.items() if kept(points)}
+    with style.canvas(2 * len(shown), 8.6, 2.7) as (figure, axes):
+        panels = [(model, *panel) for model in shown for panel in PANELS]
         for ax, (model, measure, ylabel) in zip(axes, panels, strict=True):
-            _panel(ax, settings, models[model], measure)
+            _panel(ax, settings, shown[model], measure)
             ax.set_ylabel(ylabel)
             if measure == PANELS[0][0]:
                 ax.set_title(printable(labels.model(model)))
         axes[-1].set_xlabel(printable(next(iter(settings.used))))
         _legend(axes[0], settings)
-        style.finish(figure, settings.title, _note(models), meaningless)
+        note = _note(shown) + _missing(models, labels)
+        style.finish(figure, settings.title, note, meaningless)
         style.save(figure, out_prefix)
 
 
@@ -88,9 +93,10 @@ def _marks(
     places: Mapping[str, tuple[float, float]],
 ) -> None:
     """Ring the chosen point with a square and the one that the tables use with a circle."""
-    chosen = choose(points, settings.choose).name
+    chosen = choose(points, settings.choose)
+    best = [chosen.name] if chosen else []
     used = [point.name for point in points if settings.is_used(point.values)]
-    for names, marker, size, label in (([chosen], "s", 13, "chosen"), (used, "o", 17, "used")):
+    for names, marker, size, label in ((best, "s", 13, "chosen"), (used, "o", 17, "used")):
         for name in names:
             ax.plot(
                 *places[name],
@@ -127,3 +133,14 @@ def _note(models: Mapping[str, Sequence[Scored]]) -> str:
         f"all points share (gap), and Wilson interval over {len(first.looks[0])} behaviors (ASR). "
         "Points of one value are drawn side by side."
     )
+
+
+def _missing(models: Mapping[str, Sequence[Point]], labels: Labels) -> str:
+    """Name the points that diverged."""
+    lost = [
+        f"{labels.model(model)} {point.name}"
+        for model, points in models.items()
+        for point in points
+        if isinstance(point, Lost)
+    ]
+    return f" Not shown, since they diverged: {', '.join(lost)}." if lost else ""
