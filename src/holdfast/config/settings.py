@@ -13,7 +13,8 @@ from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
 from holdfast.perturbations.settings import Perturbation
 from holdfast.pocket.settings import WorldSettings
-from holdfast.results.settings import FigureSettings, TableSettings
+from holdfast.results.figure_settings import FigureSettings
+from holdfast.results.settings import TableSettings
 from holdfast.sweeps.settings import Sweep, SweepSettings, checked_sweep
 from holdfast.utility.settings import LmEvalSettings, PerplexitySettings
 

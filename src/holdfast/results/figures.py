@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.settings import (
-    AsrBarsFigure,
-    FigureSettings,
-    Labels,
-    LayerScoresFigure,
-)
+from holdfast.results.figure_settings import AsrBarsFigure, FigureSettings, LayerScoresFigure
+from holdfast.results.settings import Labels
 
 
 def write_figure(

@@ -11,9 +11,10 @@ from holdfast.checkpoints.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.perturbations.settings import Perturbation, noise_seed
+from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.figures import write_figure
 from holdfast.results.render.terminal import pages
-from holdfast.results.settings import FigureSettings, Labels
+from holdfast.results.settings import Labels
 from holdfast.results.summarize import Outputs, summarize
 from holdfast.results.tables import AnyTable, write_table
 

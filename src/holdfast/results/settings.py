@@ -1,4 +1,4 @@
-"""Settings of tables and figures, and the labels they print."""
+"""Settings of tables, and the labels that tables and figures print."""
 
 from __future__ import annotations
 
@@ -183,55 +183,6 @@ class SweepResult(Settings):
 
 
 TableSettings = Annotated[
-    RobustnessTable | CostTable | JudgeAgreementTable, Field(discriminator="kind")
-]
-
-
-class ScoreSeries(Settings):
-    """One line of a layer-score figure."""
-
-    selection: str = Field(description="Layer selection that computed the scores.")
-    score: str = Field(description="Which of its scores: robustness, noise, quant, snip, wanda.")
-    label: str = Field(description="Text in the legend.")
-
-
-class LayerScoresFigure(Selection):
-    """Layer scores, min-max normalized (Figure 2)."""
-
-    kind: Literal["layer_scores"]
-    title: str = Field(description="Headline.")
-    caption: str = Field("", description="Caption in the report.")
-    arm: str = Field(description="Arm whose layers were scored.")
-    series: list[ScoreSeries] = Field(min_length=1, max_length=8, description="Lines.")
-
-
-class AsrBarsFigure(Selection):
-    """ASR of several arms under each perturbation, averaged over judges (Figures 3 and 4)."""
-
-    kind: Literal["asr_bars"]
-    title: str = Field(description="Headline.")
-    caption: str = Field("", description="Caption in the report.")
-    arms: list[str] = Field(min_length=1, max_length=8, description="Bars of each group.")
-    metrics: list[str] = Field(min_length=1, description="Judges averaged over.")
-    perturbations: All | list[str] = Field("all", description="Perturbations shown, in order.")
-    levels: dict[str, list[Level]] = Field({}, description="Levels shown, by perturbation.")
-    ylabel: str = Field("ASR", description="Label of the vertical axis.")
-    labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
-
-
-class LossCurveFigure(Selection):
-    """Loss and learning rate of first-order training against the step."""
-
-    kind: Literal["loss_curve"]
-    title: str = Field(description="Headline.")
-    caption: str = Field("", description="Caption in the report.")
-    arms: list[str] = Field(
-        min_length=1, max_length=8, description="First-order arms: one line each."
-    )
-    window: int = Field(9, ge=1, description="Steps averaged by the smooth line.")
-    labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
-
-
-FigureSettings = Annotated[
-    LayerScoresFigure | AsrBarsFigure | LossCurveFigure, Field(discriminator="kind")
+    RobustnessTable | CostTable | JudgeAgreementTable,
+    Field(discriminator="kind"),
 ]

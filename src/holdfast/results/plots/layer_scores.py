@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
+from holdfast.results.figure_settings import LayerScoresFigure, ScoreSeries
 from holdfast.results.grid import printable
 from holdfast.results.plots import style
-from holdfast.results.settings import Labels, LayerScoresFigure, ScoreSeries
+from holdfast.results.settings import Labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
