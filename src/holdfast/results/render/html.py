@@ -89,10 +89,16 @@ def _head(table: Table) -> list[str]:
         )
         rows.append(f"<tr>{groups}</tr>")
     headings = "".join(
-        f'<th scope="col"{_text_class(column, table.text_columns)}>{escape(heading)}</th>'
+        f'<th scope="col"{_text_class(column, table.text_columns)}>{_heading(heading)}</th>'
         for column, heading in enumerate(table.headings)
     )
     return [*rows, f"<tr>{headings}</tr>"]
+
+
+def _heading(text: str) -> str:
+    """Keep the arrow of the better direction on the line of the last word."""
+    words, space, last = escape(text).rpartition(" ")
+    return f"{words}{'&nbsp;' if last in ('↓', '↑') else space}{last}"
 
 
 def _row(row: tuple[Cell, ...], text_columns: int) -> str:

@@ -1,4 +1,4 @@
-"""A table as LaTeX, with the booktabs package."""
+"""A table as LaTeX, with the packages booktabs and graphicx."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ SYMBOLS = {
     "[": "{[}", "*": "{*}",  # after a line break, bare ones would be its arguments
 }  # fmt: skip
 
+# A table wider than the line is made smaller, and no other.
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
 
 def to_latex(table: Table) -> str:
     """Return a ``table*`` float, and one for each comparison; all labels are escaped."""
@@ -23,7 +26,7 @@ def _float(table: Table) -> str:
     caption = f" {escape(table.caption)}" if table.caption else ""
     spans = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
     lines = [
-        r"% Needs \usepackage{booktabs} and, for \textquotedbl, \usepackage[T1]{fontenc}.",
+        r"% Needs \usepackage{booktabs,graphicx} and, for \textquotedbl, \usepackage[T1]{fontenc}.",
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{\textbf{{{escape(table.title)}.}}{caption}}}",
@@ -31,11 +34,11 @@ def _float(table: Table) -> str:
     ]
     if table.banner:
         lines.append(rf"\fbox{{\parbox{{0.9\linewidth}}{{\bfseries {escape(table.banner)}}}}}\par")
-    lines += [rf"\begin{{tabular}}{{{spans}}}", r"\toprule", *_groups(table)]
+    lines += [FITTED, rf"\begin{{tabular}}{{{spans}}}", r"\toprule", *_groups(table)]
     lines += [_line([_heading(heading) for heading in table.headings])]
     for block in table.blocks:
         lines += [r"\midrule", *_block(block, len(table.headings))]
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip"]
     notes = r" \par ".join(escape(note) for note in table.notes)
     lines += [rf"\begin{{minipage}}{{\linewidth}}\scriptsize {notes}\end{{minipage}}"]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
