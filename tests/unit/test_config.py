@@ -188,6 +188,11 @@ BAD = {
         ["harmbnch"],
         "tables.table2.metrics: 'harmbnch' does not exist; did you mean 'harmbench'?",
     ),
+    "judge without another": (
+        "tables/kappa/metrics",
+        ["harmbench"],
+        "tables.kappa.metrics: a pair of judges is needed, not 1",
+    ),
     "unknown level in a table": (
         "tables/table4/sections/0/levels",
         {"weight_noise": [26]},

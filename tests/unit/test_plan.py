@@ -53,6 +53,14 @@ def test_an_arm_is_evaluated_where_something_shows_it(config: dict[str, Any]) ->
     assert shown.perturbations("zo_robust") == []
 
 
+def test_the_tables_of_verdicts_evaluate_nothing_more(config: dict[str, Any]) -> None:
+    arms = list(config["arms"])
+    every = {arm: plan(config).perturbations(arm) for arm in arms}
+    for name in ("kappa",):
+        del config["tables"][name]
+    assert {arm: plan(config).perturbations(arm) for arm in arms} == every
+
+
 def test_a_group_of_judges_reads_their_models_and_templates_in_order(
     config: dict[str, Any],
 ) -> None:

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_default_makes_every_table_and_figure(folder: Path) -> None:
     jobs = dry_run(folder)
-    assert jobs["table"] == 7
+    assert jobs["table"] == 8
     assert jobs["figure"] == 4
     assert jobs["summary"] == 8
 
@@ -56,6 +56,14 @@ def test_one_table_computes_only_what_it_needs(folder: Path) -> None:
     assert jobs["summary"] == 3  # original, fo, zo_robust
     assert jobs["zeroth_order"] == 1
     assert jobs["first_order"] == 1
+
+
+@pytest.mark.parametrize(("table", "arms"), [("kappa", 3)])
+def test_a_table_of_verdicts_needs_the_summaries_of_its_arms(
+    folder: Path, table: str, arms: int
+) -> None:
+    jobs = dry_run(folder, table)
+    assert (jobs["table"], jobs["summary"], jobs["figure"]) == (1, arms, 0)
 
 
 def test_one_figure_computes_only_what_it_needs(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from holdfast.config.settings import FirstOrderArm, Original, Settings, ZerothOrderArm
@@ -183,23 +183,18 @@ def _check_checkpoints(settings: Settings) -> None:
 
 
 def _check_entry(settings: Settings, path: str, entry: Any) -> None:
-    if getattr(entry, "models", "all") != "all":
-        for model in entry.models:
-            _known(f"{path}.models", model, settings.models)
-    if entry.kind == "robustness":
+    for model in settings.models_of(entry):
+        _known(f"{path}.models", model, settings.models)
+    if hasattr(entry, "sections"):
         for number, section in enumerate(entry.sections):
-            _check_cells(settings, f"{path}.sections.{number}", [section.arm], section)
+            where = f"{path}.sections.{number}" if entry.kind == "robustness" else path
+            _check_cells(settings, where, [section.arm], section)
             if section.reference:
-                where = f"{path}.sections.{number}.reference.arm"
-                _known(where, section.reference.arm, settings.arms)
+                _known(f"{where}.reference.arm", section.reference.arm, settings.arms)
                 if section.reference.perturbation == "none":
-                    _known(f"{path}.sections.{number}.reference", "none", settings.perturbations)
-        for metric in entry.metrics:
-            _known(f"{path}.metrics", metric, [*settings.judges, *MEASURES])
+                    _known(f"{where}.reference", "none", settings.perturbations)
     elif entry.kind == "asr_bars":
         _check_cells(settings, path, entry.arms, entry)
-        for metric in entry.metrics:
-            _known(f"{path}.metrics", metric, settings.judges)
     elif entry.kind == "cost":
         for arm in entry.arms:
             _known(f"{path}.arms", arm, settings.arms)
@@ -216,6 +211,13 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
         _known(f"{path}.arm", entry.arm, settings.arms)
         for series in entry.series:
             _known(f"{path}.series", series.selection, settings.selections)
+    metrics = getattr(entry, "metrics", [])
+    metrics = list(settings.judges) if metrics == "all" else metrics
+    measures = MEASURES if entry.kind == "robustness" else ()
+    for metric in metrics:
+        _known(f"{path}.metrics", metric, [*settings.judges, *measures])
+    if entry.kind == "judge_kappa" and len(metrics) < 2:
+        raise HoldfastError(f"{path}.metrics: a pair of judges is needed, not {len(metrics)}")
 
 
 def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> None:
@@ -224,8 +226,7 @@ def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> N
     if part.perturbations != "all":
         for name in part.perturbations:
             _known(f"{path}.perturbations", name, settings.perturbations)
-    levels: Mapping[str, list[Any]] = part.levels
-    for name, wanted in levels.items():
+    for name, wanted in part.levels.items():
         _known(f"{path}.levels", name, settings.perturbations)
         have = [level for level, _ in settings.perturbations[name].cells]
         for level in wanted:

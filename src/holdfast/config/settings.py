@@ -244,7 +244,7 @@ class Settings(_Frozen):
 
     def shown(self, entry: Any) -> dict[str, list[str]]:
         """Return the perturbations under which a table or figure shows each arm it names."""
-        if entry.kind == "robustness":
+        if hasattr(entry, "sections"):
             parts = [(section, section.arm) for section in entry.sections]
         elif entry.kind == "asr_bars":
             parts = [(entry, arm) for arm in entry.arms]

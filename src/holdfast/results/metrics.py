@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +32,11 @@ class Metric:
         return UNITS.get(self.kind, "benign prompts" if benign else "behaviors")
 
     @property
+    def judge(self) -> str:
+        """What the judge of an ASR is called."""
+        return self.label.removesuffix(" ASR")
+
+    @property
     def heading(self) -> str:
         """The label with the arrow of the better direction, as the paper prints it."""
         return f"{self.label} {'↓' if self.better == 'lower' else '↑'}"
@@ -46,6 +51,12 @@ def metric_of(summary: Mapping[str, Any], name: str) -> Metric:
             f"its summary has {', '.join(summary['metrics'])}{nearest(name, summary['metrics'])}"
         )
     return Metric(name, found["kind"], found["better"], found["label"])
+
+
+def judges_of(summary: Mapping[str, Any], wanted: Literal["all"] | Sequence[str]) -> list[Metric]:
+    """Return the judges wanted; raise HoldfastError when one has judged nothing of ``summary``."""
+    judged = [name for name, found in summary["metrics"].items() if found["kind"] == "asr"]
+    return [metric_of(summary, name) for name in (judged if wanted == "all" else wanted)]
 
 
 def show(value: float, digits: int = 4) -> str:

@@ -133,7 +133,10 @@ class RobustnessTable(Selection):
     title: str = Field(description="Headline.")
     caption: str = Field("", description="Caption.")
     sections: list[Section] = Field(min_length=1, description="Sections, top to bottom.")
-    metrics: list[str] = Field(min_length=1, description="Metrics shown, in order.")
+    metrics: list[str] = Field(
+        min_length=1,
+        description="Judges and measures (perplexity, lm_eval, over_refusal, degenerate) shown.",
+    )
     extra_metrics: list[str] = Field(
         ["over_refusal"], description="Metrics added where the run measured them."
     )
@@ -168,6 +171,34 @@ class JudgeAgreementTable(Settings):
     caption: str = Field("", description="Caption.")
 
 
+class JudgedCells(Selection):
+    """Cells of arms, as judges see them."""
+
+    title: str = Field(description="Headline.")
+    caption: str = Field("", description="Caption.")
+    metrics: All | list[str] = Field("all", description="Judges, in order.")
+    perturbations: All | list[str] = Field("all", description="Perturbations shown, in order.")
+    levels: dict[str, list[Level]] = Field(
+        {}, description="Levels shown, by perturbation; a perturbation left out shows all of its."
+    )
+
+    def section(self, arm: str, reference: Reference | None = None) -> Section:
+        """Return these cells of an arm, as a section of a robustness table has them."""
+        cells = {"perturbations": self.perturbations, "levels": self.levels}
+        return Section(arm=arm, reference=reference, **cells)
+
+
+class JudgeKappaTable(JudgedCells):
+    """Agreement of each pair of judges beyond chance: Cohen's kappa, per perturbation."""
+
+    kind: Literal["judge_kappa"]
+    arms: list[str] = Field(min_length=1, description="Arms whose completions are pooled.")
+
+    @property
+    def sections(self) -> list[Section]:
+        return [self.section(arm) for arm in self.arms]
+
+
 class SweepResult(Settings):
     """Points of one sweep compared on validation data: a table and a figure."""
 
@@ -183,6 +214,6 @@ class SweepResult(Settings):
 
 
 TableSettings = Annotated[
-    RobustnessTable | CostTable | JudgeAgreementTable,
+    RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable,
     Field(discriminator="kind"),
 ]

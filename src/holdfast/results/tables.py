@@ -12,6 +12,7 @@ from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
 from holdfast.results.grid import Table
 from holdfast.results.judge_agreement import judge_agreement_table
+from holdfast.results.judge_kappa import judge_kappa_table
 from holdfast.results.layouts import robustness_table
 from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
@@ -19,12 +20,13 @@ from holdfast.results.render.markdown import to_markdown
 from holdfast.results.settings import (
     CostTable,
     JudgeAgreementTable,
+    JudgeKappaTable,
     Labels,
     RobustnessTable,
 )
 from holdfast.results.tidy import to_csv
 
-AnyTable = RobustnessTable | CostTable | JudgeAgreementTable
+AnyTable = RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable
 RENDERERS = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
 
 
@@ -38,8 +40,8 @@ def build_table(
 ) -> Table:
     """Build a table.
 
-    ``inputs``: the content of summary.json files (robustness), cost.json files (cost) or
-    agreement.json files (judge_agreement), in the order models and judges are to appear.
+    ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement) or
+    else summary.json files, in the order models and judges are to appear.
     ``meaningless``: a model shown is random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the table and the missing input.
     """
@@ -47,6 +49,8 @@ def build_table(
     try:
         if isinstance(settings, JudgeAgreementTable):
             return judge_agreement_table(name, settings, inputs, labels)
+        if isinstance(settings, JudgeKappaTable):
+            return judge_kappa_table(name, settings, inputs, labels)
         if isinstance(settings, CostTable):
             table = cost_table(name, settings, inputs, labels, meaningless)
         else:
