@@ -41,7 +41,7 @@ def test_the_report_opens_without_a_console_error(report: Path, tmp_path: Path) 
     assert not [line for line in console if re.search("error|uncaught", line, re.IGNORECASE)]
 
 
-@pytest.mark.parametrize("table", ["table1", "table2", "table4", "judges", "kappa"])
+@pytest.mark.parametrize("table", ["table1", "table2", "table4", "judges", "kappa", "flips"])
 def test_tables_open_without_a_console_error(finished: Path, tmp_path: Path, table: str) -> None:
     page, console = browse(finished / RESULTS / "tables" / f"{table}.html", tmp_path)
     assert "<table" in page

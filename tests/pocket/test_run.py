@@ -38,6 +38,19 @@ def test_every_table_is_there_in_every_form_without_an_empty_cell(
         assert all(value for name, value in row.items() if name not in may_be_blank)
 
 
+def test_flips_name_the_behaviors_that_were_tested(finished: Path) -> None:
+    data = (finished / RESULTS / "data" / "behaviors.jsonl").read_text().splitlines()
+    categories = {row["id"]: row["category"] for row in map(json.loads, data)}
+    found = rows(finished, "flips")
+    assert found
+    for row in found:
+        assert categories[row["behavior"]] == row["category"]
+    for suffix in ("md", "tex", "html", "txt"):
+        assert (
+            found[0]["category"] in (finished / RESULTS / "tables" / f"flips.{suffix}").read_text()
+        )
+
+
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])
 def test_every_figure_is_there(finished: Path, figure: str) -> None:
     for suffix in ("svg", "png"):

@@ -188,6 +188,16 @@ BAD = {
         ["harmbnch"],
         "tables.table2.metrics: 'harmbnch' does not exist; did you mean 'harmbench'?",
     ),
+    "unknown reference of flips": (
+        "tables/flips/reference/arm",
+        "foo",
+        "tables.flips.reference.arm: 'foo' does not exist; did you mean 'fo'?",
+    ),
+    "measure in place of a judge": (
+        "tables/flips/metrics",
+        ["perplexity"],
+        "tables.flips.metrics: 'perplexity' does not exist",
+    ),
     "judge without another": (
         "tables/kappa/metrics",
         ["harmbench"],

@@ -56,9 +56,15 @@ def test_an_arm_is_evaluated_where_something_shows_it(config: dict[str, Any]) ->
 def test_the_tables_of_verdicts_evaluate_nothing_more(config: dict[str, Any]) -> None:
     arms = list(config["arms"])
     every = {arm: plan(config).perturbations(arm) for arm in arms}
-    for name in ("kappa",):
+    for name in ("kappa", "flips"):
         del config["tables"][name]
     assert {arm: plan(config).perturbations(arm) for arm in arms} == every
+
+
+def test_flips_alone_name_the_behaviors(config: dict[str, Any]) -> None:
+    shown = plan(config)
+    assert shown.table_behaviors("flips") == ["results/pocket/data/behaviors.jsonl"]
+    assert shown.table_behaviors("table2") == shown.table_behaviors("kappa") == []
 
 
 def test_a_group_of_judges_reads_their_models_and_templates_in_order(

@@ -2,6 +2,7 @@ rule table:
     input:
         parts=lambda w: plan.table_inputs(w.table),
         published=lambda w: plan.published(w.table),
+        behaviors=lambda w: plan.table_behaviors(w.table),
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown="<results>/tables/{table}.md",

@@ -14,5 +14,6 @@ with job(snakemake) as (settings, labels, meaningless):
         Labels.model_validate(labels),
         [Path(path) for path in snakemake.input.parts],
         snakemake.output.csv.removesuffix(".csv"),
+        [Path(path) for path in snakemake.input.behaviors],
         meaningless,
     )

@@ -62,6 +62,10 @@ class Plan(SweepPlan):
         names = getattr(self.settings.tables[table], "published", None)
         return [str(published.FOLDER / f"{names.table}.csv")] if names else []
 
+    def table_behaviors(self, table: str) -> list[str]:
+        """File of the behaviors that a table names; none for a table that names none."""
+        return [self.data("behaviors")] * (self.settings.tables[table].kind == "flips")
+
     def figure_inputs(self, figure: str) -> list[str]:
         """Small files that a figure is made from."""
         return self._result_inputs(self.settings.figures[figure])

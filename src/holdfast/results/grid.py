@@ -44,7 +44,8 @@ class Block:
 class Table:
     """A whole table. ``groups`` is an optional upper header row of (text, columns spanned).
 
-    ``comparisons`` are further tables, printed after it: ours beside published numbers.
+    ``comparisons`` are further tables, printed after it: ours beside published numbers. ``csv`` is
+    the text of its CSV where that is not its records.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Table:
     notes: tuple[str, ...]
     records: tuple[Record, ...]
     comparisons: tuple[Table, ...] = ()
+    csv: str = ""
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from holdfast.judges.refusal_prefix import refuses
 from holdfast.perturbations.settings import Perturbation, noise_seed
 from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.figures import write_figure
+from holdfast.results.flips import Behaviors
 from holdfast.results.render.terminal import pages
 from holdfast.results.settings import Labels
 from holdfast.results.summarize import Outputs, summarize
@@ -77,11 +78,16 @@ def make_table(
     labels: Labels,
     inputs: Sequence[Path],
     prefix: str,
+    behaviors: Sequence[Path] = (),
     meaningless: bool = False,
 ) -> None:
-    """Write ``<prefix>.csv``, ``.md``, ``.tex``, ``.html`` and, for the terminal, ``.txt``."""
+    """Write ``<prefix>.csv``, ``.md``, ``.tex``, ``.html`` and, for the terminal, ``.txt``.
+
+    ``behaviors``: the file of the behaviors, for a table that names them.
+    """
+    named = [Behaviors(read_jsonl(path), sha256(path)) for path in behaviors]
     found = [read_json(path) for path in inputs]
-    table = write_table(name, settings, found, prefix, labels, meaningless=meaningless)
+    table = write_table(name, settings, found, prefix, labels, *named, meaningless=meaningless)
     write_text(f"{prefix}.txt", pages(table))
 
 

@@ -199,6 +199,19 @@ class JudgeKappaTable(JudgedCells):
         return [self.section(arm) for arm in self.arms]
 
 
+class FlipsTable(JudgedCells):
+    """Behaviors on which an arm's verdict is another than its reference's."""
+
+    kind: Literal["flips"]
+    arm: str = Field(description="Arm whose verdicts are compared.")
+    reference: Reference = Field(description="What they are compared with.")
+    limit: int | None = Field(40, ge=1, description="Rows a model; null: all. The CSV has all.")
+
+    @property
+    def sections(self) -> list[Section]:
+        return [self.section(self.arm, self.reference)]
+
+
 class SweepResult(Settings):
     """Points of one sweep compared on validation data: a table and a figure."""
 
@@ -214,6 +227,6 @@ class SweepResult(Settings):
 
 
 TableSettings = Annotated[
-    RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable,
+    RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable | FlipsTable,
     Field(discriminator="kind"),
 ]

@@ -10,6 +10,7 @@ from holdfast.checkpoints.atomic import write_text
 from holdfast.errors import HoldfastError
 from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
+from holdfast.results.flips import Behaviors, flips_table
 from holdfast.results.grid import Table
 from holdfast.results.judge_agreement import judge_agreement_table
 from holdfast.results.judge_kappa import judge_kappa_table
@@ -19,6 +20,7 @@ from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.settings import (
     CostTable,
+    FlipsTable,
     JudgeAgreementTable,
     JudgeKappaTable,
     Labels,
@@ -26,7 +28,7 @@ from holdfast.results.settings import (
 )
 from holdfast.results.tidy import to_csv
 
-AnyTable = RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable
+AnyTable = RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable | FlipsTable
 RENDERERS = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
 
 
@@ -35,14 +37,16 @@ def build_table(
     settings: AnyTable,
     inputs: Sequence[Mapping[str, Any]],
     labels: Labels | None = None,
+    behaviors: Behaviors | None = None,
     *,
     meaningless: bool = False,
 ) -> Table:
     """Build a table.
 
     ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement) or
-    else summary.json files, in the order models and judges are to appear.
-    ``meaningless``: a model shown is random or untrained; summaries also say so themselves.
+    else summary.json files, in the order models and judges are to appear. ``behaviors``: those
+    that the summaries are about, which a table of flips names. ``meaningless``: a model shown is
+    random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the table and the missing input.
     """
     labels = labels or Labels()
@@ -51,6 +55,8 @@ def build_table(
             return judge_agreement_table(name, settings, inputs, labels)
         if isinstance(settings, JudgeKappaTable):
             return judge_kappa_table(name, settings, inputs, labels)
+        if isinstance(settings, FlipsTable):
+            return flips_table(name, settings, inputs, labels, behaviors)
         if isinstance(settings, CostTable):
             table = cost_table(name, settings, inputs, labels, meaningless)
         else:
@@ -66,11 +72,12 @@ def write_table(
     inputs: Sequence[Mapping[str, Any]],
     out_prefix: str | Path,
     labels: Labels | None = None,
+    behaviors: Behaviors | None = None,
     *,
     meaningless: bool = False,
 ) -> Table:
     """Build a table, write ``<out_prefix>.csv``, ``.md``, ``.tex`` and ``.html``, return it."""
-    table = build_table(name, settings, inputs, labels, meaningless=meaningless)
+    table = build_table(name, settings, inputs, labels, behaviors, meaningless=meaningless)
     save_table(table, out_prefix)
     return table
 
@@ -79,6 +86,6 @@ def save_table(
     table: Table, out_prefix: str | Path, columns: Mapping[str, Mapping[str, str]] | None = None
 ) -> None:
     """Write a table in every format; ``columns`` are further ones of the CSV, see ``to_csv``."""
-    write_text(f"{out_prefix}.csv", to_csv(table.records, columns))
+    write_text(f"{out_prefix}.csv", table.csv or to_csv(table.records, columns))
     for suffix, render in RENDERERS.items():
         write_text(f"{out_prefix}{suffix}", render(table))
