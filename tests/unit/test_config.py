@@ -188,6 +188,11 @@ BAD = {
         ["harmbnch"],
         "tables.table2.metrics: 'harmbnch' does not exist; did you mean 'harmbench'?",
     ),
+    "unknown arm in a table of verdicts": (
+        "tables/hidden_danger/arms",
+        ["foo"],
+        "tables.hidden_danger.arm: 'foo' does not exist; did you mean 'fo'?",
+    ),
     "unknown reference of flips": (
         "tables/flips/reference/arm",
         "foo",

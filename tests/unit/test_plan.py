@@ -56,9 +56,16 @@ def test_an_arm_is_evaluated_where_something_shows_it(config: dict[str, Any]) ->
 def test_the_tables_of_verdicts_evaluate_nothing_more(config: dict[str, Any]) -> None:
     arms = list(config["arms"])
     every = {arm: plan(config).perturbations(arm) for arm in arms}
-    for name in ("kappa", "flips"):
+    for name in ("kappa", "flips", "hidden_danger"):
         del config["tables"][name]
     assert {arm: plan(config).perturbations(arm) for arm in arms} == every
+
+
+def test_danger_is_looked_for_beside_the_unperturbed_arm(config: dict[str, Any]) -> None:
+    config["tables"] = {"hidden_danger": config["tables"]["hidden_danger"]}
+    config["tables"]["hidden_danger"]["perturbations"] = ["w4a4"]
+    config["figures"] = {}
+    assert plan(config).perturbations("zo_robust") == ["none", "w4a4"]
 
 
 def test_flips_alone_name_the_behaviors(config: dict[str, Any]) -> None:

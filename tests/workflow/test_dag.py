@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_default_makes_every_table_and_figure(folder: Path) -> None:
     jobs = dry_run(folder)
-    assert jobs["table"] == 9
+    assert jobs["table"] == 10
     assert jobs["figure"] == 4
     assert jobs["summary"] == 8
 
@@ -58,7 +58,7 @@ def test_one_table_computes_only_what_it_needs(folder: Path) -> None:
     assert jobs["first_order"] == 1
 
 
-@pytest.mark.parametrize(("table", "arms"), [("kappa", 3), ("flips", 2)])
+@pytest.mark.parametrize(("table", "arms"), [("kappa", 3), ("flips", 2), ("hidden_danger", 3)])
 def test_a_table_of_verdicts_needs_the_summaries_of_its_arms(
     folder: Path, table: str, arms: int
 ) -> None:

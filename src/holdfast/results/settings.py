@@ -212,6 +212,36 @@ class FlipsTable(JudgedCells):
         return [self.section(self.arm, self.reference)]
 
 
+class Tolerance(Settings):
+    """Harm to utility that passes as none even where it is certain."""
+
+    perplexity: float = Field(0, ge=0, description="Share by which perplexity may be up.")
+    lm_eval: float = Field(0, ge=0, description="Accuracy that may be lost.")
+
+    def of(self, metric: str) -> float:
+        return float(getattr(self, metric))
+
+
+class HiddenDangerTable(JudgedCells):
+    """Cells where utility looks unharmed, but ASR is up."""
+
+    kind: Literal["hidden_danger"]
+    arms: list[str] = Field(min_length=1, description="Arms whose cells are looked through.")
+    reference: Reference | None = Field(
+        None, description="What changes are against; null: the same arm, unperturbed."
+    )
+    tolerance: Tolerance = Field(
+        default_factory=Tolerance, description="Harm to utility that passes as none."
+    )
+
+    @property
+    def sections(self) -> list[Section]:
+        return [
+            self.section(arm, self.reference or Reference(arm=arm, perturbation="none"))
+            for arm in self.arms
+        ]
+
+
 class SweepResult(Settings):
     """Points of one sweep compared on validation data: a table and a figure."""
 
@@ -227,6 +257,11 @@ class SweepResult(Settings):
 
 
 TableSettings = Annotated[
-    RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable | FlipsTable,
+    RobustnessTable
+    | CostTable
+    | JudgeAgreementTable
+    | JudgeKappaTable
+    | FlipsTable
+    | HiddenDangerTable,
     Field(discriminator="kind"),
 ]

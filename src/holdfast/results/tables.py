@@ -12,6 +12,7 @@ from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
 from holdfast.results.flips import Behaviors, flips_table
 from holdfast.results.grid import Table
+from holdfast.results.hidden_danger import hidden_danger_table
 from holdfast.results.judge_agreement import judge_agreement_table
 from holdfast.results.judge_kappa import judge_kappa_table
 from holdfast.results.layouts import robustness_table
@@ -21,6 +22,7 @@ from holdfast.results.render.markdown import to_markdown
 from holdfast.results.settings import (
     CostTable,
     FlipsTable,
+    HiddenDangerTable,
     JudgeAgreementTable,
     JudgeKappaTable,
     Labels,
@@ -28,7 +30,14 @@ from holdfast.results.settings import (
 )
 from holdfast.results.tidy import to_csv
 
-AnyTable = RobustnessTable | CostTable | JudgeAgreementTable | JudgeKappaTable | FlipsTable
+AnyTable = (
+    RobustnessTable
+    | CostTable
+    | JudgeAgreementTable
+    | JudgeKappaTable
+    | FlipsTable
+    | HiddenDangerTable
+)
 RENDERERS = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
 
 
@@ -57,6 +66,8 @@ def build_table(
             return judge_kappa_table(name, settings, inputs, labels)
         if isinstance(settings, FlipsTable):
             return flips_table(name, settings, inputs, labels, behaviors)
+        if isinstance(settings, HiddenDangerTable):
+            return hidden_danger_table(name, settings, inputs, labels)
         if isinstance(settings, CostTable):
             table = cost_table(name, settings, inputs, labels, meaningless)
         else:
