@@ -53,6 +53,31 @@ BAD = {
         "arms.zo.from: 'fo_lon' does not exist; did you mean 'fo_long'?",
     ),
     "arms in a circle": ("arms/fo/from", "zo", "go in a circle"),
+    "control of an arm that does not exist": (
+        "arms/control",
+        {"stage": "random_move", "from": "fo", "like": "zo_robst"},
+        "arms.control.like: 'zo_robst' does not exist; did you mean 'zo_robust'?",
+    ),
+    "control that starts elsewhere": (
+        "arms/control",
+        {"stage": "random_move", "from": "original", "like": "zo"},
+        "arms.control.like: 'zo' does not come from 'original'",
+    ),
+    "sign flip of a first-order arm": (
+        "arms/control",
+        {"stage": "sign_flip", "from": "original", "like": "fo"},
+        "arms.control.like: 'fo' is no zeroth-order arm; name one",
+    ),
+    "LoX from an arm that is no ancestor": (
+        "arms/lox",
+        {"stage": "lox", "from": "fo", "base": "zo"},
+        "arms.lox.base: 'zo' is not among the arms that 'fo' was made from (original)",
+    ),
+    "smoothing without its width": (
+        "arms/smooth",
+        {"stage": "smoothed_first_order", "from": "fo"},
+        "arms.smooth.rho: this setting is required",
+    ),
     "unknown selection": (
         "arms/zo_snip/layers",
         "snap",

@@ -2,6 +2,7 @@ rule first_order:
     input:
         lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
         data=lambda w: plan.data(plan.arms[w.arm].data),
+        selection=lambda w: plan.arm_selection(w.model, w.arm, w.seed),
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
         cost="<results>/{model}/{arm}/seed{seed}/cost.json",
@@ -52,6 +53,60 @@ rule zeroth_order:
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/zeroth_order.py"
+
+
+# LoX and the controls: a line of JSON or a few factors beside the parent.
+rule move:
+    input:
+        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
+        other=lambda w: plan.imitated(w.model, w.arm, w.seed),
+    output:
+        weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
+        cost="<results>/{model}/{arm}/seed{seed}/cost.json",
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/move.log",
+    benchmark:
+        "<results>/benchmarks/{model}/{arm}/seed{seed}/move.tsv"
+    wildcard_constraints:
+        arm=plan.moved_arms,
+    priority: 3
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        mem_mb=lambda w: plan.memory.move(w.model).mem_mb,
+    params:
+        settings=lambda w: plan.params(
+            "move", plan.arms[w.arm].stage, plan.arms[w.arm].move
+        ),
+    script:
+        "../scripts/move.py"
+
+
+rule factors:
+    input:
+        aligned=lambda w: plan.lineage(w.model, w.arm, w.seed),
+        base=lambda w: plan.lineage(w.model, w.base, w.seed),
+    output:
+        factors=directory("<results>/{model}/{arm}/seed{seed}/factors/{base}"),
+        cost="<results>/{model}/{arm}/seed{seed}/factors/{base}.cost.json",
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/factors_{base}.log",
+    benchmark:
+        "<results>/benchmarks/{model}/{arm}/seed{seed}/factors_{base}.tsv"
+    wildcard_constraints:
+        arm=plan.factored_arms,
+        base=plan.arm_names,
+    priority: 3
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.move(w.model).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.move(w.model).mem_mb,
+    params:
+        settings=lambda w: plan.params("factors", plan.factor_rank(w.arm, w.base)),
+    script:
+        "../scripts/factors.py"
 
 
 rule export:

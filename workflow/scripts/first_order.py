@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from pathlib import Path
 
 from holdfast.job import job
@@ -7,19 +6,20 @@ from holdfast.job import job
 if __name__ == "__main__":
     with job(snakemake) as (settings, max_length, *point):
         from holdfast.arms.make import make_first_order
-        from holdfast.arms.settings import FirstOrder
+        from holdfast.arms.settings import TRAINING
         from holdfast.checkpoints.atomic import write_json
         from holdfast.sweeps.diverged import marked
 
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
         cost, history = {"diverged": True}, []
-        with marked(weights, scratch) if point else nullcontext():
+        with marked(weights, scratch, allowed=bool(point)):
             cost, history = make_first_order(
-                FirstOrder.model_validate(settings),
+                TRAINING.validate_python(settings),
                 parent=Path(snakemake.input.lineage[0]),
                 data=Path(snakemake.input.data),
                 max_length=max_length,
                 seed=int(snakemake.wildcards.seed),
+                selection=next(map(Path, snakemake.input.selection), None),
                 weights=weights,
                 scratch=scratch,
                 processes=max(1, snakemake.resources.get("gpu", 0)),

@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from pathlib import Path
 
 from holdfast.job import job
@@ -11,7 +10,7 @@ with job(snakemake) as (settings, max_length, *point):
 
     weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
     cost = {"diverged": True}
-    with marked(weights, scratch) if point else nullcontext():
+    with marked(weights, scratch, allowed=bool(point)):
         cost = make_zeroth_order(
             ZerothOrder.model_validate(settings),
             parent=Path(snakemake.input.lineage[0]),

@@ -192,7 +192,7 @@ class _Rank:
         most = math.ceil((each + (more > 0)) / batch_size)
         return [mine[number * batch_size : (number + 1) * batch_size] for number in range(most)]
 
-    def backward(self, rows: Sequence[Example], tokens: int) -> Tensor:
+    def backward(self, rows: Sequence[Example], tokens: int, _step: int) -> Tensor:
         """Add the gradient of these rows' share; without rows, only take part in the exchange."""
         device = self._mesh.device_type
         narrow = self._compute == "bfloat16"

@@ -49,10 +49,10 @@ def train(
         HoldfastError: the loss or the gradient is no finite number.
     """
     run = identify(model, examples, settings, seed)
-    with _float32_parameters(model), training_mode(model, settings.gradient_checkpointing):
+    with float32_parameters(model), training_mode(model, settings.gradient_checkpointing):
         optimizer = sgd(model, settings)
-        with _accelerated(model, settings) as accelerator:
-            process = _OneProcess(model, accelerator)
+        with accelerated(model, settings) as accelerator:
+            process = OneProcess(model, accelerator)
             return train_steps(process, optimizer, examples, settings, seed, scratch, run)
 
 
@@ -66,7 +66,7 @@ class Process(Protocol):
     def passes(self, chosen: Sequence[Example], batch_size: int) -> list[Sequence[Example]]:
         """Return this process's forward passes of a step's samples."""
 
-    def backward(self, rows: Sequence[Example], tokens: int) -> Tensor:
+    def backward(self, rows: Sequence[Example], tokens: int, step: int) -> Tensor:
         """Add the gradient of these rows' share of the mean over ``tokens``; return that share."""
 
     def loss(self, shares: Sequence[Tensor]) -> float:
@@ -82,7 +82,7 @@ class Process(Protocol):
         """Return this process's part of a whole tensor that belongs to ``parameter``."""
 
 
-class _OneProcess:
+class OneProcess:
     """The whole model and every row."""
 
     first = alone = True
@@ -94,7 +94,7 @@ class _OneProcess:
     def passes(self, chosen: Sequence[Example], batch_size: int) -> list[Sequence[Example]]:
         return [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
 
-    def backward(self, rows: Sequence[Example], tokens: int) -> Tensor:
+    def backward(self, rows: Sequence[Example], tokens: int, _step: int) -> Tensor:
         total, _ = response_nll(self.model, collate(rows, pad_id=0))
         loss = total / tokens
         self._accelerator.backward(loss)
@@ -156,7 +156,7 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
     passes = process.passes(chosen, settings.batch_size)
-    loss = process.loss([process.backward(rows, tokens) for rows in passes])
+    loss = process.loss([process.backward(rows, tokens, step) for rows in passes])
     norm = process.clip(math.inf if settings.max_grad_norm is None else settings.max_grad_norm)
     if not math.isfinite(loss + norm):
         raise HoldfastError(
@@ -180,7 +180,7 @@ def sgd(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def _accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
+def accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
     """Let accelerate run the model's forward passes in the type that ``compute`` names."""
     AcceleratorState._reset_state()  # another training in this process may have used another type
     # The cache keeps a 16-bit copy of every weight to the end of a forward pass. Checkpointing
@@ -199,7 +199,8 @@ def _accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
 
 
 @contextmanager
-def _float32_parameters(model: Any) -> Iterator[None]:
+def float32_parameters(model: Any) -> Iterator[None]:
+    """Let every parameter learn in float32, and round it to its own type at the end."""
     types = {name: parameter.dtype for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
         parameter.requires_grad_(True)
@@ -227,8 +228,9 @@ def training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
         model.train(was_training)
 
 
-def identify(model: Any, examples: Sequence[Example], settings: FirstOrder, seed: int) -> str:
+def identify(
+    model: Any, examples: Sequence[Example], settings: FirstOrder, seed: int, *more: Any
+) -> str:
     """Digest what the result depends on, so that no other run's state is taken up."""
-    fields = settings.model_dump(include=set(FirstOrder.model_fields))
-    parts = (fingerprint(model), fields, seed, digest(examples))
+    parts = (fingerprint(model), settings.model_dump(), seed, digest(examples), *more)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

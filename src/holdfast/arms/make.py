@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from holdfast.arms.compute import first_order_passes, zeroth_order_passes
 from holdfast.arms.first_order import train
-from holdfast.arms.settings import FirstOrder, ZerothOrder
+from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
+from holdfast.arms.smoothed_first_order import train_smoothed
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.arms.training_state import TrainingStep, load_trained
 from holdfast.arms.zeroth_order import refine
+from holdfast.checkpoints.arm import describe_arm
 from holdfast.checkpoints.atomic import atomic_dir, read_json, read_jsonl, write_json
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.checkpoints.load import ARM_FILE, CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
+from holdfast.checkpoints.load import CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
 from holdfast.devices.estimate import zeroth_order
 from holdfast.devices.shape import Shape
+from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import measured
 
@@ -31,6 +33,7 @@ def make_first_order(
     data: Path,
     max_length: int,
     seed: int,
+    selection: Path | None = None,
     weights: Path,
     scratch: Path,
     processes: int = 1,
@@ -39,9 +42,12 @@ def make_first_order(
 
     ``data`` holds pairs, cut at ``max_length`` tokens. A killed job goes on from ``scratch``.
     Several ``processes`` share the work, a GPU each; the result is the same up to rounding.
+    Smoothed training is one process's, and moves the layers in the file ``selection`` (None: all).
     """
     resumed = scratch.exists()
-    if processes > 1:
+    smoothed = isinstance(settings, SmoothedFirstOrder)
+    stage = "smoothed_first_order" if smoothed else "first_order"
+    if processes > 1 and not smoothed:
         from holdfast.arms.distributed import train_on_ranks  # a second of imports
 
         load = partial(_trainable, parent, data, max_length)
@@ -51,12 +57,19 @@ def make_first_order(
     else:
         with measured() as cost:
             loaded, examples = _load(parent, data, max_length)
-            history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
+            if isinstance(settings, SmoothedFirstOrder):
+                layers = _selected(selection)
+                history = train_smoothed(
+                    loaded.model, examples, settings, layers=layers, seed=seed, scratch=scratch
+                )
+            else:
+                history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
     with atomic_dir(weights) as made:
         save_checkpoint(loaded.model, loaded.tokenizer, made / CHECKPOINT)
-        _describe(made, weights, "first_order", parent, seed, settings)
+        describe_arm(made, weights, stage, parent, seed, settings)
     shutil.rmtree(scratch, ignore_errors=True)
-    return cost | {"stage": "first_order", "steps": settings.steps, "resumed": resumed}, history
+    done = {"stage": stage, "steps": settings.steps, "resumed": resumed}
+    return cost | done | {"forward_passes": first_order_passes(settings)}, history
 
 
 def make_zeroth_order(
@@ -75,7 +88,7 @@ def make_zeroth_order(
     ``selection`` is the file of the layers that may move; None moves every parameter.
     """
     resumed = scratch.exists()
-    layers: Sequence[int] | None = read_json(selection)["top"] if selection else None
+    layers = _selected(selection)
 
     def needs(shape: Shape) -> int:
         return zeroth_order(shape, settings, max_length, len(layers) if layers else None)
@@ -94,9 +107,15 @@ def make_zeroth_order(
         print(f"warning: {warning}", file=sys.stderr)
     with atomic_dir(weights) as made:
         write_json(made / REPLAY_LOG, log)
-        _describe(made, weights, "zeroth_order", parent, seed, settings)
+        describe_arm(made, weights, "zeroth_order", parent, seed, settings)
     shutil.rmtree(scratch, ignore_errors=True)
-    return cost | {"stage": "zeroth_order", "steps": settings.steps, "resumed": resumed}
+    passes = zeroth_order_passes(settings, layers, len(decoder_layers(loaded.model)))
+    done = {"stage": "zeroth_order", "steps": settings.steps, "resumed": resumed}
+    return cost | done | {"forward_passes": passes}
+
+
+def _selected(selection: Path | None) -> list[int] | None:
+    return read_json(selection)["top"] if selection else None
 
 
 def _load(
@@ -109,20 +128,3 @@ def _load(
 def _trainable(parent: Path, data: Path, max_length: int) -> tuple[Any, list[Example]]:
     loaded, examples = _load(parent, data, max_length)
     return loaded.model, examples
-
-
-def _describe(
-    made: Path,
-    weights: Path,
-    stage: str,
-    parent: Path,
-    seed: int,
-    settings: FirstOrder | ZerothOrder,
-) -> None:
-    arm = {
-        "stage": stage,
-        "parent": os.path.relpath(parent, weights),
-        "seed": seed,
-        "settings": settings.model_dump(mode="json"),
-    }
-    write_json(made / ARM_FILE, arm)

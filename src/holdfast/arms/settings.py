@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Scheduler = Literal["constant_with_warmup", "cosine"]
 TrainingData = Literal["alignment", "safety"]
@@ -132,3 +132,59 @@ class ZerothOrder(BaseModel):
         description="root-mean-square move a weight and step, in units of the weights, above which "
         "a step is warned of; 1e-3 is the paper's weakest weight noise",
     )
+
+
+class SmoothedFirstOrder(FirstOrder):
+    """First-order training of the smoothed loss E f(theta + rho v) (f_rho of Theorem 4.4).
+
+    The gradient is backpropagated through ``copies`` randomly perturbed copies a step: it is the
+    exact gradient of what zeroth-order refinement estimates from two-point differences.
+    """
+
+    data: TrainingData = Field("safety", description="training pairs")
+    steps: int = Field(10, gt=0, description="optimizer steps")
+    rho: float = Field(
+        gt=0, description="standard deviation of the copies' noise, in units of the weights"
+    )
+    copies: int = Field(8, gt=0, description="perturbed copies that a step's gradient averages")
+
+
+# Tells the two apart by their settings.
+TRAINING: TypeAdapter[FirstOrder | SmoothedFirstOrder] = TypeAdapter(
+    FirstOrder | SmoothedFirstOrder
+)
+
+
+class Lox(BaseModel):
+    """W + coefficient * (top-k part of what alignment changed), tensor by tensor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(
+        6, ge=0, description="singular directions kept of each tensor; 0: all of them (released: 6)"
+    )
+    coefficient: float = Field(1.25, description="how far to extrapolate (released: 1.25)")
+
+
+class Recast(BaseModel):
+    """What storing in a type does to weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dtype: Literal["bfloat16", "float16"] = Field(
+        "bfloat16", description="type that the weights are rounded to; Table 5's checkpoint dtype"
+    )
+
+
+class RandomMove(BaseModel):
+    """A move that means nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draw: int = Field(0, ge=0, description="number of the draw; another number, another move")
+
+
+class SignFlip(BaseModel):
+    """A zeroth-order log with its scalars negated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -25,6 +25,7 @@ MODEL_FILE = "model.json"
 ARM_FILE = "arm.json"
 CHECKPOINT = "checkpoint"
 REPLAY_LOG = "replay.json"
+TRAINED = ("first_order", "smoothed_first_order")  # stages that store a whole checkpoint
 
 Needs = Callable[[Shape], int]  # bytes, weights included
 
@@ -72,14 +73,13 @@ def load_arm(
     if not (folder / ARM_FILE).exists():
         raise HoldfastError(f"{folder} holds no {ARM_FILE} or {MODEL_FILE}: run its stage again")
     arm = read_json(folder / ARM_FILE)
-    if arm["stage"] == "zeroth_order":
-        from holdfast.arms.zeroth_order import replay
+    if arm["stage"] in TRAINED:
+        return _load(folder / CHECKPOINT, base_of(folder), cards, needs)
+    from holdfast.arms.moves import apply_move
 
-        log = read_json(folder / REPLAY_LOG)
-        loaded = load_arm(folder / arm["parent"], cards=cards, needs=_replayed(needs, log))
-        replay(loaded.model, log)
-        return loaded
-    return _load(folder / CHECKPOINT, base_of(folder), cards, needs)
+    loaded = load_arm(folder / arm["parent"], cards=cards, needs=_moved(needs, folder))
+    apply_move(loaded.model, folder)
+    return loaded
 
 
 def checkpoint_of(folder: str | Path) -> Path:
@@ -145,8 +145,11 @@ def _load(
     return Loaded(model.requires_grad_(False).eval(), tokenizer, base)
 
 
-def _replayed(needs: Needs | None, log: Mapping[str, Any]) -> Needs:
-    """Return the memory of a stage, or of the replay before it, whichever is more."""
+def _moved(needs: Needs | None, folder: Path) -> Needs | None:
+    """Return the memory of a stage, or of the replay of a log before it, whichever is more."""
+    if not (folder / REPLAY_LOG).exists():
+        return needs
+    log = read_json(folder / REPLAY_LOG)
     copies = 2 if log["settings"]["momentum"] > 0 else 1
     master = torch.float32.itemsize * copies * log["dimension"]
     return lambda shape: max(needs(shape) if needs else 0, shape.weights + master)

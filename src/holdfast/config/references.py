@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from holdfast.config.settings import FirstOrderArm, Original, Settings, ZerothOrderArm
-from holdfast.errors import HoldfastError, nearest
+from holdfast.config.arm_references import check_arms
+from holdfast.config.arms import Original, TrainedArm
+from holdfast.config.names import known
+from holdfast.config.settings import Settings
+from holdfast.errors import HoldfastError
 from holdfast.layers.settings import selected
 from holdfast.perturbations.settings import Checkpoint
 from holdfast.results import published
 from holdfast.results.settings import level_name
-from holdfast.sweeps.grid import points
 
 # First-level folders of a run, which a model's folder would collide with.
 RESERVED = (
@@ -34,12 +35,14 @@ RULES = (
     "data",
     "evaluate",
     "export",
+    "factors",
     "figure",
     "figures",
     "first_order",
     "judge",
     "judge_model",
     "layer_scores",
+    "move",
     "pocket_world",
     "preflight",
     "quantize",
@@ -55,13 +58,13 @@ RULES = (
     "zeroth_order",
 )
 MEASURES = ("perplexity", "lm_eval", "over_refusal", "degenerate")
-COSTS = ("wall_s", "peak_memory_bytes")
+COSTS = ("wall_s", "peak_memory_bytes", "forward_passes")
 
 
 def check_references(settings: Settings) -> None:
     """Raise HoldfastError at the first name that refers to nothing, or that cannot be used."""
     _check_names(settings)
-    _check_arms(settings)
+    check_arms(settings)
     _check_models(settings)
     _check_checkpoints(settings)
     for name, table in settings.tables.items():
@@ -72,18 +75,11 @@ def check_references(settings: Settings) -> None:
         _check_entry(settings, f"figures.{name}", figure)
 
 
-def _known(path: str, name: str, catalogue: Iterable[str]) -> None:
-    catalogue = list(catalogue)
-    if name not in catalogue:
-        hint = nearest(name, catalogue) or f"; known: {', '.join(catalogue) or 'none'}"
-        raise HoldfastError(f"{path}: '{name}' does not exist{hint}")
-
-
 def _check_names(settings: Settings) -> None:
     for name in settings.models:
         if name in RESERVED:
             raise HoldfastError(f"models.{name}: this name is taken by a results folder; rename it")
-    for name in ("layers", "verdicts", "weights", "export"):
+    for name in ("layers", "verdicts", "weights", "export", "factors"):
         if name in settings.perturbations:
             raise HoldfastError(f"perturbations.{name}: this name is taken by a results folder")
     swept = [f"sweep_{name}" for name, arm in settings.arms.items() if getattr(arm, "sweep", None)]
@@ -93,55 +89,6 @@ def _check_names(settings: Settings) -> None:
             raise HoldfastError(
                 f"tables or figures.{name}: this name is taken by another target; rename it"
             )
-
-
-def _check_arms(settings: Settings) -> None:
-    for name, arm in settings.arms.items():
-        if isinstance(arm, Original):
-            continue
-        _known(f"arms.{name}.from", arm.parent, settings.arms)
-        if isinstance(arm, ZerothOrderArm) and arm.layers != "all":
-            _known(f"arms.{name}.layers", arm.layers, ["all", *settings.selections])
-    for name in settings.arms:
-        _check_lineage(settings, name)
-    swept = {name: arm for name, arm in settings.arms.items() if getattr(arm, "sweep", None)}
-    for name, arm in swept.items():
-        for point in points(name, arm):
-            if point.name in settings.arms:
-                taken = f"this name is taken by a point of arms.{name}.sweep; rename it"
-                raise HoldfastError(f"arms.{point.name}: {taken}")
-    if swept:
-        _check_sweeps(settings, f"arms.{min(swept)}.sweep")
-
-
-def _check_sweeps(settings: Settings, needed_by: str) -> None:
-    if settings.data.validation is None:
-        raise HoldfastError(f"data.validation: this setting is required by {needed_by}")
-    for name, levels in settings.sweeps.perturbations.items():
-        path = f"sweeps.perturbations.{name}"
-        _known("sweeps.perturbations", name, settings.perturbations)
-        entry = settings.perturbations[name]
-        if entry.stored:
-            raise HoldfastError(
-                f"{path}: points are scored without quantized copies; name a perturbation of a"
-                " live model (fake_quant, weight_noise or activation_noise)"
-            )
-        if entry.kind == "none":
-            raise HoldfastError(f"{path}: unperturbed ASR is always taken; leave this out")
-        for level in levels:
-            _known(path, level_name(level), [cell for cell, _ in entry.cells])
-
-
-def _check_lineage(settings: Settings, name: str) -> None:
-    seen, arm = [name], settings.arms[name]
-    while not isinstance(arm, Original):
-        if arm.parent in seen:
-            raise HoldfastError(
-                f"arms.{name}.from: the arms {' -> '.join([*seen, arm.parent])} go in a circle;"
-                " one of them must come from an arm whose stage is `original`"
-            )
-        seen.append(arm.parent)
-        arm = settings.arms[arm.parent]
 
 
 def _check_models(settings: Settings) -> None:
@@ -171,8 +118,8 @@ def _check_checkpoints(settings: Settings) -> None:
         for level, variants in entry.levels.items() if isinstance(entry, Checkpoint) else ():
             path = f"perturbations.{name}.levels.{level}"
             for variant in variants:
-                _known(f"{path}.model", variant.model, settings.models)
-                _known(f"{path}.arm", variant.arm, settings.arms)
+                known(f"{path}.model", variant.model, settings.models)
+                known(f"{path}.arm", variant.arm, settings.arms)
                 trained = not isinstance(settings.arms[variant.arm], Original)
                 if trained and len(settings.seeds) > 1:
                     raise HoldfastError(
@@ -184,59 +131,59 @@ def _check_checkpoints(settings: Settings) -> None:
 
 def _check_entry(settings: Settings, path: str, entry: Any) -> None:
     for model in settings.models_of(entry):
-        _known(f"{path}.models", model, settings.models)
+        known(f"{path}.models", model, settings.models)
     if hasattr(entry, "sections"):
         for number, section in enumerate(entry.sections):
             where = f"{path}.sections.{number}" if entry.kind == "robustness" else path
             _check_cells(settings, where, [section.arm], section)
             if section.reference:
-                _known(f"{where}.reference.arm", section.reference.arm, settings.arms)
+                known(f"{where}.reference.arm", section.reference.arm, settings.arms)
                 if section.reference.perturbation == "none":
-                    _known(f"{where}.reference", "none", settings.perturbations)
+                    known(f"{where}.reference", "none", settings.perturbations)
     elif entry.kind == "asr_bars":
         _check_cells(settings, path, entry.arms, entry)
     elif entry.kind == "cost":
         for arm in entry.arms:
-            _known(f"{path}.arms", arm, settings.arms)
+            known(f"{path}.arms", arm, settings.arms)
             if isinstance(settings.arms[arm], Original):
                 raise HoldfastError(f"{path}.arms: '{arm}' has no stage whose cost could be shown")
     elif entry.kind == "loss_curve":
         for arm in entry.arms:
-            _known(f"{path}.arms", arm, settings.arms)
-            if not isinstance(settings.arms[arm], FirstOrderArm):
+            known(f"{path}.arms", arm, settings.arms)
+            if not isinstance(settings.arms[arm], TrainedArm):
                 raise HoldfastError(
                     f"{path}.arms: '{arm}' has no training loss to show: name first-order arms"
                 )
     elif entry.kind == "layer_scores":
-        _known(f"{path}.arm", entry.arm, settings.arms)
+        known(f"{path}.arm", entry.arm, settings.arms)
         for series in entry.series:
-            _known(f"{path}.series", series.selection, settings.selections)
+            known(f"{path}.series", series.selection, settings.selections)
     metrics = getattr(entry, "metrics", [])
     metrics = list(settings.judges) if metrics == "all" else metrics
     measures = MEASURES if entry.kind == "robustness" else ()
     for metric in metrics:
-        _known(f"{path}.metrics", metric, [*settings.judges, *measures])
+        known(f"{path}.metrics", metric, [*settings.judges, *measures])
     if entry.kind == "judge_kappa" and len(metrics) < 2:
         raise HoldfastError(f"{path}.metrics: a pair of judges is needed, not {len(metrics)}")
 
 
 def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> None:
     for arm in arms:
-        _known(f"{path}.arm", arm, settings.arms)
+        known(f"{path}.arm", arm, settings.arms)
     if part.perturbations != "all":
         for name in part.perturbations:
-            _known(f"{path}.perturbations", name, settings.perturbations)
+            known(f"{path}.perturbations", name, settings.perturbations)
     for name, wanted in part.levels.items():
-        _known(f"{path}.levels", name, settings.perturbations)
+        known(f"{path}.levels", name, settings.perturbations)
         have = [level for level, _ in settings.perturbations[name].cells]
         for level in wanted:
             text = level if isinstance(level, str) else format(level, "g")
-            _known(f"{path}.levels.{name}", text, have)
+            known(f"{path}.levels.{name}", text, have)
 
 
 def _check_published(settings: Settings, path: str, entry: Any) -> None:
     names = entry.published
-    _known(f"{path}.table", names.table, published.tables())
+    known(f"{path}.table", names.table, published.tables())
     cells = published.read(names.table)
     metrics = COSTS if entry.kind == "cost" else [*settings.judges, *MEASURES]
     for field, ours, theirs in (
@@ -246,15 +193,15 @@ def _check_published(settings: Settings, path: str, entry: Any) -> None:
         ("metrics", metrics, published.vocabulary("metric")),
     ):
         for name, paper in getattr(names, field).items():
-            _known(f"{path}.{field}", name, ours)
-            _known(f"{path}.{field}.{name}", paper, theirs)
+            known(f"{path}.{field}", name, ours)
+            known(f"{path}.{field}.{name}", paper, theirs)
     for perturbation, levels in names.levels.items():
-        _known(f"{path}.levels", perturbation, settings.perturbations)
+        known(f"{path}.levels", perturbation, settings.perturbations)
         have = [level for level, _ in settings.perturbations[perturbation].cells]
         for level, paper in levels.items():
             where = f"{path}.levels.{perturbation}"
-            _known(where, level_name(level), have)
-            _known(f"{where}.{level}", level_name(paper), published.vocabulary("level"))
+            known(where, level_name(level), have)
+            known(f"{where}.{level}", level_name(paper), published.vocabulary("level"))
     arms = entry.arms if entry.kind == "cost" else [section.arm for section in entry.sections]
     for field, shown in (("models", settings.models_of(entry)), ("arms", arms)):
         if not set(shown) & set(getattr(names, field)):

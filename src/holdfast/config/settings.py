@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.settings import ModelSettings
+from holdfast.config.arms import Arm, ZerothOrderArm
+from holdfast.config.names import Name
 from holdfast.data.settings import DataSource
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
@@ -15,74 +16,16 @@ from holdfast.perturbations.settings import Perturbation
 from holdfast.pocket.settings import WorldSettings
 from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.settings import TableSettings
-from holdfast.sweeps.settings import Sweep, SweepSettings, checked_sweep
+from holdfast.sweeps.settings import SweepSettings
 from holdfast.utility.settings import LmEvalSettings, PerplexitySettings
 
 CATALOGUES = ("models", "arms", "selections", "perturbations", "judges", "tables", "figures")
-
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)
-]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Original(_Frozen):
-    """The base model as it is."""
-
-    stage: Literal["original"]
-    label: str = Field("", description="name shown in tables and figures; default: the entry's")
-
-
-class _Swept(BaseModel):
-    move_type: ClassVar[type[BaseModel]]
-    sweep: Sweep = Field({})
-
-    @field_validator("sweep", mode="before")
-    @classmethod
-    def _none(cls, sweep: Any) -> Any:
-        return {} if sweep is None else sweep
-
-    @field_validator("sweep")
-    @classmethod
-    def _values_of_the_stage(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return checked_sweep(sweep, cls.move_type)
-
-
-class FirstOrderArm(_Swept, FirstOrder):
-    """First-order safety alignment of another arm (Algorithm 1, stage I)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-    move_type = FirstOrder
-    stage: Literal["first_order"]
-    parent: Name = Field(alias="from", description="arm that training starts from")
-    label: str = Field("", description="name shown in tables and figures; default: the entry's")
-
-    @property
-    def move(self) -> FirstOrder:
-        """The stage's own settings."""
-        return FirstOrder(**{name: getattr(self, name) for name in FirstOrder.model_fields})
-
-
-class ZerothOrderArm(_Swept, ZerothOrder):
-    """Zeroth-order refinement of another arm (Algorithm 1, stage III)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-    move_type = ZerothOrder
-    stage: Literal["zeroth_order"]
-    parent: Name = Field(alias="from", description="arm that refinement starts from")
-    layers: Name = Field("all", description="entry of `selections` whose layers move, or `all`")
-    label: str = Field("", description="name shown in tables and figures; default: the entry's")
-
-    @property
-    def move(self) -> ZerothOrder:
-        """The stage's own settings."""
-        return ZerothOrder(**{name: getattr(self, name) for name in ZerothOrder.model_fields})
-
-
-Arm = Annotated[Original | FirstOrderArm | ZerothOrderArm, Field(discriminator="stage")]
 Selection = Annotated[Robustness | Snip | Wanda | Random, Field(discriminator="kind")]
 Judge = Annotated[HarmBench | LlamaGuard | RefusalPrefix, Field(discriminator="kind")]
 

@@ -8,7 +8,7 @@ functions and the preflight call this.
 
 from __future__ import annotations
 
-from holdfast.arms.settings import FirstOrder, ZerothOrder
+from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
 from holdfast.config.settings import Generation, Selection, Utility
 from holdfast.devices.shape import Shape
 from holdfast.engine import limits
@@ -32,10 +32,11 @@ def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1)
     before it keeps its part, and gathers embeddings, output layer and two decoder layers at a time.
     A rank alone keeps a whole copy in the compute type for the backward pass instead. Activations
     are those of one forward pass; from the second pass of a step on they are there beside all
-    gradients.
+    gradients. Smoothed training keeps a copy of what it perturbs, at most of everything.
     """
     item = 2 if settings.compute == "bfloat16" else FLOAT32
     copies = 3 if settings.momentum > 0 else 2
+    copies += isinstance(settings, SmoothedFirstOrder)
     share = -(-settings.batch_size * settings.gradient_accumulation // ranks)
     rows = min(settings.batch_size, share)
     saved = _saved_bytes(shape, item)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.settings import FirstOrderArm, Settings, ZerothOrderArm
+from holdfast.config.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
+from holdfast.config.settings import Settings
 from holdfast.devices import estimate
 from holdfast.devices.estimate import CONTEXT, FLOAT32, GIB, LIBRARIES, MIB
 from holdfast.devices.shape import Shape, shape_of_model
@@ -40,10 +41,10 @@ class Resources:
     def first_order(self, model: str, arm: str) -> Memory:
         """Training on ``gpus`` ranks; the first holds all float32 states while it writes them."""
         entry, shape = self.settings.arms[arm], self._shape(model)
-        assert isinstance(entry, FirstOrderArm)
+        assert isinstance(entry, TrainedArm)
         if shape is None:
             return UNKNOWN
-        ranks = max(1, self.settings.gpus)
+        ranks = 1 if isinstance(entry, SmoothedFirstOrderArm) else max(1, self.settings.gpus)
         one = estimate.first_order(shape, entry.move, self.settings.data.max_length, ranks)
         states = FLOAT32 * (2 if entry.momentum > 0 else 1) * shape.parameters
         return self._memory(one * ranks, states + shape.weights)
@@ -57,6 +58,13 @@ class Resources:
         layers = self.settings.layers_moved(entry, shape.layers)
         tokens = self.settings.data.max_length
         return self._memory(estimate.zeroth_order(shape, entry.move, tokens, layers), shape.weights)
+
+    def move(self, model: str) -> Memory:
+        """Two models in host memory, and the decomposition of the largest tensor's change."""
+        shape = self._shape(model)
+        if shape is None:
+            return UNKNOWN
+        return self._memory(4 * FLOAT32 * shape.vocabulary * shape.hidden, 2 * shape.weights)
 
     def layer_scores(self, model: str, selection: str) -> Memory:
         """Scoring of layers."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
-from holdfast.config.settings import Arm, FirstOrderArm, Settings, ZerothOrderArm
+from holdfast.config.arms import (
+    Arm,
+    LoxArm,
+    MovedArm,
+    SmoothedFirstOrderArm,
+    SweptArm,
+    TrainedArm,
+    ZerothOrderArm,
+)
+from holdfast.config.settings import Settings
 from holdfast.devices.resources import Resources
 from holdfast.plan.data import DataPlan
 from holdfast.plan.stages import any_of, params
@@ -19,14 +28,14 @@ class ArmPlan(DataPlan):
         self.arms: dict[str, Arm] = dict(settings.arms)
         """All arms by name: those of the config, then the points of their sweeps."""
         for name, arm in settings.arms.items():
-            if isinstance(arm, FirstOrderArm | ZerothOrderArm):
+            if isinstance(arm, SweptArm):
                 self.arms |= point_arms(name, arm)
         self.memory = Resources(settings.model_copy(update={"arms": self.arms}))
 
     def move_params(self, arm: str) -> str:
         """Version and settings of the stage that makes an arm; a point of a sweep may diverge."""
         entry = self.arms[arm]
-        assert isinstance(entry, FirstOrderArm | ZerothOrderArm)
+        assert isinstance(entry, TrainedArm | ZerothOrderArm)
         of_sweep = [] if arm in self.settings.arms else [{"may_diverge": True}]
         return params(entry.stage, entry.move, self.settings.data.max_length, *of_sweep)
 
@@ -38,12 +47,17 @@ class ArmPlan(DataPlan):
     @property
     def first_order_arms(self) -> str:
         """Regular expression of the arms that first-order training makes."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, FirstOrderArm))
+        return any_of(n for n, a in self.arms.items() if isinstance(a, TrainedArm))
 
     @property
     def zeroth_order_arms(self) -> str:
         """Regular expression of the arms that zeroth-order refinement makes."""
         return any_of(n for n, a in self.arms.items() if isinstance(a, ZerothOrderArm))
+
+    @property
+    def moved_arms(self) -> str:
+        """Regular expression of the arms that are a small move: LoX and the controls."""
+        return any_of(n for n, a in self.arms.items() if isinstance(a, MovedArm))
 
     def home(self, model: str, arm: str, seed: int | str) -> str:
         """Folder of everything about one arm and training seed."""
@@ -57,31 +71,52 @@ class ArmPlan(DataPlan):
 
     def parent(self, model: str, arm: str, seed: int | str) -> str:
         """Weights folder of the arm that ``arm`` starts from."""
-        return self.weights(model, self._parent(arm), seed)
+        entry = self.arms[arm]
+        assert entry.stage != "original"
+        return self.weights(model, entry.parent, seed)
 
     def lineage(self, model: str, arm: str, seed: int | str) -> list[str]:
         """Weights folders that loading an arm reads: its own and its ancestors'."""
         folders = [self.weights(model, arm, seed)]
-        while self.arms[arm].stage != "original":
-            arm = self._parent(arm)
+        while (entry := self.arms[arm]).stage != "original":
+            if isinstance(entry, LoxArm) and not entry.rank:
+                folders += self.lineage(model, entry.base, seed)
+            arm = entry.parent
             folders.append(self.weights(model, arm, seed))
-        return folders
+        return list(dict.fromkeys(folders))
 
-    def _parent(self, arm: str) -> str:
+    def imitated(self, model: str, arm: str, seed: int | str) -> list[str]:
+        """What making a small move reads besides the parent; its own folder first."""
         entry = self.arms[arm]
-        assert isinstance(entry, FirstOrderArm | ZerothOrderArm)
-        return entry.parent
+        assert isinstance(entry, MovedArm)
+        if isinstance(entry, LoxArm) and entry.rank:
+            factors = f"{self.home(model, entry.parent, seed)}/factors/{entry.base}"
+            return [factors, f"{factors}.cost.json"]
+        return [] if entry.other is None else self.lineage(model, entry.other, seed)
+
+    def factor_rank(self, aligned: str, base: str) -> int:
+        """Highest rank at which LoX extrapolates from ``base`` to ``aligned`` and beyond."""
+        return max(
+            entry.rank
+            for entry in self.arms.values()
+            if isinstance(entry, LoxArm) and (entry.parent, entry.base) == (aligned, base)
+        )
+
+    @property
+    def factored_arms(self) -> str:
+        """Regular expression of the arms that LoX extrapolates from."""
+        return any_of({a.parent for a in self.arms.values() if isinstance(a, LoxArm)})
 
     def selection(self, model: str, arm: str, seed: int | str, selection: str) -> str:
         """Path of the layers chosen on ``arm`` by ``selection``."""
         return f"{self.home(model, arm, seed)}/layers/{selection}/selection.json"
 
     def arm_selection(self, model: str, arm: str, seed: int | str) -> list[str]:
-        """Selection that a zeroth-order arm reads; none when it moves all layers."""
+        """Selection that an arm reads; none when it moves all layers."""
         entry = self.arms[arm]
-        assert isinstance(entry, ZerothOrderArm)
-        if entry.layers == "all":
+        if getattr(entry, "layers", "all") == "all":
             return []
+        assert isinstance(entry, SmoothedFirstOrderArm | ZerothOrderArm)
         return [self.selection(model, entry.parent, seed, entry.layers)]
 
     def score_chunks(self, model: str, arm: str, seed: int | str, selection: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
+from holdfast.config.arms import SweptArm, ZerothOrderArm
 from holdfast.devices.resources import Memory
 from holdfast.perturbations.settings import ActivationNoise, Perturbation, WeightNoise
 from holdfast.plan.judging import JudgePlan
@@ -18,12 +18,12 @@ class SweepPlan(JudgePlan):
     """What is made to choose the settings of an arm."""
 
     @property
-    def sweeps(self) -> dict[str, FirstOrderArm | ZerothOrderArm]:
+    def sweeps(self) -> dict[str, SweptArm]:
         """The arms with a sweep."""
         return {
             name: arm
             for name, arm in self.settings.arms.items()
-            if isinstance(arm, FirstOrderArm | ZerothOrderArm) and arm.sweep
+            if isinstance(arm, SweptArm) and arm.sweep
         }
 
     @property

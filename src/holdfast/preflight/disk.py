@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.checkpoints.hub import wanted
 from holdfast.config import Settings
-from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
+from holdfast.config.arms import TrainedArm, ZerothOrderArm
 from holdfast.devices.shape import Shape
 from holdfast.perturbations.settings import Gptq, GptqLevel
 from holdfast.plan import Plan
@@ -74,7 +74,7 @@ def _results(settings: Settings) -> dict[str, float]:
     """Return the bytes that each kind of result takes."""
     plan, seeds, known = Plan(settings), len(settings.seeds), shapes(settings)
     bases = [shape for path, shape in known.items() if path.startswith("models.")]
-    trained = [arm for arm in settings.arms.values() if isinstance(arm, FirstOrderArm)]
+    trained = [arm for arm in settings.arms.values() if isinstance(arm, TrainedArm)]
     grids = [level.bits for arm in settings.arms for level in _gptq_levels(plan, arm)]
     cells = sum(len(entry.cells) for a in settings.arms for entry in plan.perturbed(a).values())
     prompts = sum(rows.limit or PROMPTS for rows in (settings.data.behaviors, settings.data.benign))
@@ -95,7 +95,7 @@ def _sweeps(settings: Settings) -> float:
     weights = sum(shape.weights for path, shape in known.items() if path.startswith("models."))
     size = 0
     for arm in (arm for name, arm in plan.arms.items() if name not in settings.arms):
-        if isinstance(arm, FirstOrderArm):
+        if isinstance(arm, TrainedArm):
             size += weights
         elif isinstance(arm, ZerothOrderArm):
             step = STEP_BYTES + DIRECTION_BYTES * arm.directions
@@ -117,7 +117,7 @@ def _quantized(shape: Shape, bits: int) -> float:
     return linear * bits / 8 + (shape.parameters - linear) * shape.item
 
 
-def _state(shape: Shape, trained: list[FirstOrderArm]) -> int:
+def _state(shape: Shape, trained: list[TrainedArm]) -> int:
     """Bytes of the float32 weights, and momentum, that a killed training resumes from."""
     copies = max((2 if arm.momentum else 1 for arm in trained), default=0)
     return copies * 4 * shape.parameters

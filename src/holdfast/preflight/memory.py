@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.config import Settings
-from holdfast.config.settings import FirstOrderArm, ZerothOrderArm
+from holdfast.config.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.devices import estimate
 from holdfast.devices.shape import Shape
 from holdfast.perturbations.settings import Gptq
@@ -61,8 +61,9 @@ def needs(settings: Settings) -> Iterator[Need]:
 def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Iterator[Need]:
     for name, arm in settings.arms.items():
         where = f"{name} of {path}"
-        if isinstance(arm, FirstOrderArm):
-            size = estimate.first_order(shape, arm.move, tokens, settings.gpus)
+        if isinstance(arm, TrainedArm):
+            ranks = 1 if isinstance(arm, SmoothedFirstOrderArm) else settings.gpus
+            size = estimate.first_order(shape, arm.move, tokens, ranks)
             yield Need(f"first-order arm {where}", size, alone=True)
         elif isinstance(arm, ZerothOrderArm):
             moving = settings.layers_moved(arm, shape.layers)

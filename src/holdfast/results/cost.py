@@ -18,6 +18,7 @@ MIB = 2**20
 ROWS = (
     ("wall_s", "Run time", "{:.1f} s"),
     ("peak_memory_bytes", "Peak memory", "{:.0f} MiB"),
+    ("forward_passes", "Compute", "{:,.0f} passes"),
 )
 
 
@@ -106,6 +107,10 @@ def _notes(settings: CostTable, costs: Sequence[Cost], labels: Labels) -> tuple[
         "seeds; timings change from run to run.",
     ]
     resumed = dict.fromkeys(labels.arm(cost["arm"]) for cost in costs if cost.get("resumed"))
+    notes.append(
+        "Compute counts forward passes of one sample; a backward pass counts as two, a pass from"
+        " a middle layer by its share of the layers."
+    )
     if resumed:
         notes.append(
             "Interrupted and resumed: "

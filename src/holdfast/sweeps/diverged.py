@@ -15,14 +15,17 @@ MARK = "diverged.json"
 
 
 @contextmanager
-def marked(weights: Path, scratch: Path) -> Iterator[None]:
+def marked(weights: Path, scratch: Path, *, allowed: bool) -> Iterator[None]:
     """Make a point in this block; where that diverges, say so in the folder ``weights`` instead.
 
-    What other points show does not depend on it, so its sweep goes on.
+    What other points show does not depend on it, so its sweep goes on. Not ``allowed`` for an arm
+    that is no point: Diverged is raised.
     """
     try:
         yield
     except Diverged as error:
+        if not allowed:
+            raise
         print(f"this point diverged: {error}", file=sys.stderr)
         with atomic_dir(weights) as made:
             write_json(made / MARK, {"said": str(error)})

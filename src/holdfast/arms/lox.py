@@ -1,0 +1,74 @@
+"""LoX: extrapolate along the top singular directions of what alignment changed.
+
+Perin et al., "LoX: Low-Rank Extrapolation Robustifies LLM Safety Against Fine-tuning",
+arXiv:2506.15606: W_aligned + coefficient * U_k S_k V_k^T of W_aligned - W_base, for every tensor
+with more than one dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.arms.settings import Lox
+
+LEFT, RIGHT = ".left", ".right"
+
+
+@torch.no_grad()
+def change_factors(aligned: Any, base: Any, rank: int, device: torch.device) -> dict[str, Tensor]:
+    """Return the top ``rank`` factors of every tensor's change, from one decomposition each.
+
+    ``<name>.left`` is U S, [rows, rank], and ``<name>.right`` V^T, [rank, columns], in float32 on
+    the processor; dimensions after the first count as columns. The first k columns and rows are the
+    factors of rank k, so that one decomposition serves every k up to ``rank``.
+    """
+    factors = {}
+    for name, change in _changes(aligned, base):
+        left, values, right = torch.linalg.svd(change.to(device), full_matrices=False)
+        factors[name + LEFT] = (left[:, :rank] * values[:rank]).cpu().contiguous()
+        factors[name + RIGHT] = right[:rank].cpu().contiguous()
+    return factors
+
+
+def first_factors(factors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Return the factors of rank ``rank`` out of those of a higher one."""
+    return {
+        name: (factor[:, :rank] if name.endswith(LEFT) else factor[:rank]).clone().contiguous()
+        for name, factor in factors.items()
+    }
+
+
+@torch.no_grad()
+def extrapolate(model: Any, factors: Mapping[str, Tensor], settings: Lox) -> None:
+    """Add coefficient * U_k S_k V_k^T to ``model``, in place; each sum is rounded once."""
+    parameters = dict(model.named_parameters())
+    for name in (name.removesuffix(LEFT) for name in factors if name.endswith(LEFT)):
+        parameter = parameters[name]
+        left, right = (factors[name + side].to(parameter.device) for side in (LEFT, RIGHT))
+        _add(parameter, left @ right, settings.coefficient)
+
+
+@torch.no_grad()
+def extrapolate_fully(model: Any, base: Any, settings: Lox) -> None:
+    """Add coefficient * (model - base) to ``model``, in place: LoX with every direction."""
+    parameters = dict(model.named_parameters())
+    for name, change in _changes(model, base):
+        _add(parameters[name], change, settings.coefficient)
+
+
+def _add(parameter: Tensor, change: Tensor, coefficient: float) -> None:
+    moved = parameter.float() + coefficient * change.view(parameter.shape)
+    parameter.copy_(moved)
+
+
+def _changes(aligned: Any, base: Any) -> Iterator[tuple[str, Tensor]]:
+    """Yield the float32 change, [rows, columns], of every tensor of more than one dimension."""
+    before = dict(base.named_parameters())
+    for name, parameter in aligned.named_parameters():
+        if parameter.dim() > 1:
+            change = parameter.float() - before[name].to(parameter.device).float()
+            yield name, change.flatten(start_dim=1)

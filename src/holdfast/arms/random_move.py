@@ -1,0 +1,62 @@
+"""Control: a Gaussian move as long as another arm's, in the tensors that it moved."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from holdfast.errors import HoldfastError
+from holdfast.numerics.noise import Key, add_normal_, key, normal
+
+PURPOSE = "random_move"
+
+
+@torch.no_grad()
+def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> dict[str, Any]:
+    """Return the random move as JSON: its key, its tensors, and the scale of its noise.
+
+    Its Euclidean norm is that of the difference between ``moved`` and ``parent``, two models of the
+    same shape, over the tensors in which they differ.
+
+    Raises:
+        HoldfastError: the two models do not differ.
+    """
+    theirs, squares = dict(moved.named_parameters()), []
+    for name, parameter in parent.named_parameters():
+        square = (theirs[name].float() - parameter.float()).square().sum(dtype=torch.float64)
+        squares.append((name, float(square)))
+    tensors = [name for name, square in squares if square > 0]
+    if not tensors:
+        raise HoldfastError(
+            "`like` has the weights of the arm it started from, so there is no move to imitate:"
+            " raise its learning_rate, or leave this control out"
+        )
+    norm = math.sqrt(math.fsum(square for _, square in squares))
+    direction = key(seed, PURPOSE, direction=draw)
+    return {
+        "seed": seed,
+        "draw": draw,
+        "tensors": tensors,
+        "norm": norm,
+        "scale": norm / _norm(direction, {name: theirs[name] for name in tensors}),
+    }
+
+
+@torch.no_grad()
+def random_move(model: Any, move: dict[str, Any]) -> None:
+    """Add the described move to ``model``, in place."""
+    direction = key(move["seed"], PURPOSE, direction=move["draw"])
+    parameters = dict(model.named_parameters())
+    for name in move["tensors"]:
+        add_normal_(parameters[name].data, move["scale"], direction, name)
+
+
+def _norm(direction: Key, tensors: dict[str, Any]) -> float:
+    return math.sqrt(
+        math.fsum(
+            float(normal(tensor.shape, direction, name).square().sum(dtype=torch.float64))
+            for name, tensor in tensors.items()
+        )
+    )

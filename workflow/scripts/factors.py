@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (rank,):
+    from holdfast.arms.moves import make_factors
+    from holdfast.checkpoints.atomic import write_json
+
+    cost = make_factors(
+        Path(snakemake.output.factors),
+        aligned=Path(snakemake.input.aligned[0]),
+        base=Path(snakemake.input.base[0]),
+        rank=rank,
+    )
+    write_json(snakemake.output.cost, cost)

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (stage, settings):
+    from holdfast.arms.moves import STAGES, make_move
+    from holdfast.checkpoints.atomic import write_json
+
+    cost = make_move(
+        stage,
+        STAGES[stage].model_validate(settings),
+        parent=Path(snakemake.input.lineage[0]),
+        other=next(map(Path, snakemake.input.other), None),
+        seed=int(snakemake.wildcards.seed),
+        weights=Path(snakemake.output.weights),
+    )
+    names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
+    write_json(snakemake.output.cost, cost | names)
