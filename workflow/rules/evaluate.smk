@@ -75,6 +75,37 @@ rule ready_made:
         "../scripts/ready_made.py"
 
 
+# Whole checkpoints, which nothing needs once they were tested.
+rule finetune:
+    input:
+        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
+        data=lambda w: plan.data(f"finetune-{w.perturbation}"),
+    output:
+        temp(directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized")),
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/{perturbation}/finetune.log",
+    benchmark:
+        "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/finetune.tsv"
+    wildcard_constraints:
+        perturbation=plan.quantized_by("finetune"),
+    priority: 2
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=plan.settings.gpus,
+        gpu_mem_mb=lambda w: plan.memory.finetune(w.model, w.perturbation).gpu_mem_mb,
+        mem_mb=lambda w: plan.memory.finetune(w.model, w.perturbation).mem_mb,
+    params:
+        settings=lambda w: plan.params(
+            "finetune",
+            plan.settings.perturbations[w.perturbation],
+            plan.settings.data.max_length,
+        ),
+        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+    script:
+        "../scripts/finetune.py"
+
+
 # One rule for every arm and group of perturbations, since a group's files depend on the config.
 for job in plan.evaluations:
 

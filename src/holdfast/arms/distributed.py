@@ -30,7 +30,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.multiprocessing.spawn import ProcessException
 
-from holdfast.arms.first_order import identify, sgd, train_steps, training_mode
+from holdfast.arms.first_order import identify, make_optimizer, train_steps, training_mode
 from holdfast.arms.settings import FirstOrder
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, collate
@@ -136,7 +136,9 @@ def _train(
     with training_mode(model, settings.gradient_checkpointing):
         filler = min(examples, key=lambda example: len(example.input_ids))
         process = _Rank(model, mesh, settings.compute, filler)
-        train_steps(process, sgd(model, settings), examples, settings, seed, scratch, run)
+        train_steps(
+            process, make_optimizer(model, settings), examples, settings, seed, scratch, run
+        )
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ def train(
     *,
     seed: int,
     scratch: Path,
+    after: Callable[[int], None] | None = None,
 ) -> list[TrainingStep]:
     """Train ``model`` in place on ``examples`` in this process; return one entry a step.
 
@@ -39,7 +40,8 @@ def train(
     loss is the token mean over all of a step's samples, however they are split into forward passes.
     Every ``save_every`` steps the state is written to the folder ``scratch``; a killed run started
     again with the same arguments goes on from there and ends with the same bits. The caller deletes
-    ``scratch`` once the model is stored.
+    ``scratch`` once the model is stored. ``after`` is called with the number of steps done after
+    each of them (again, for those after the last state, in a run that was killed).
 
     Memory for 8 billion parameters, computed: weights and gradients 60 GiB, and beside them, with
     gradient checkpointing, about 6 GiB for one sample of 1,536 tokens, so that one GPU of 80 GB
@@ -50,10 +52,10 @@ def train(
     """
     run = identify(model, examples, settings, seed)
     with float32_parameters(model), training_mode(model, settings.gradient_checkpointing):
-        optimizer = sgd(model, settings)
+        optimizer = make_optimizer(model, settings)
         with accelerated(model, settings) as accelerator:
             process = OneProcess(model, accelerator)
-            return train_steps(process, optimizer, examples, settings, seed, scratch, run)
+            return train_steps(process, optimizer, examples, settings, seed, scratch, run, after)
 
 
 class Process(Protocol):
@@ -121,6 +123,7 @@ def train_steps(
     seed: int,
     scratch: Path,
     run: str,
+    after: Callable[[int], None] | None = None,
 ) -> list[TrainingStep]:
     """Do the steps that the state in ``scratch`` of the same ``run`` has not done yet.
 
@@ -132,6 +135,8 @@ def train_steps(
     for step in track(left, "first-order training") if process.first else left:
         torch.manual_seed(seed * settings.steps + step)  # dropout, in a model that has it
         history.append(_step(process, optimizer, examples, settings, step, seed))
+        if after:
+            after(step + 1)
         due = (step + 1) % settings.save_every == 0
         if due if step + 1 < settings.steps else not process.alone:
             whole, writes = process.whole, process.first
@@ -168,8 +173,15 @@ def _step(
     return TrainingStep(step, loss, tokens, settings.learning_rate * factor, norm)
 
 
-def sgd(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
-    """Return the optimizer of Table 5."""
+def make_optimizer(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
+    """Return SGD, as in Table 5, or AdamW."""
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            foreach=False,
+        )
     return torch.optim.SGD(
         model.parameters(),
         lr=settings.learning_rate,

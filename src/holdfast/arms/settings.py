@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 Scheduler = Literal["constant_with_warmup", "cosine"]
 TrainingData = Literal["alignment", "safety"]
@@ -19,6 +19,9 @@ class FirstOrder(BaseModel):
         "alignment", description="training pairs; both sets are CB-Safety in the paper (Table 5)"
     )
     steps: int = Field(100, gt=0, description="optimizer steps; 100 in Table 5")
+    optimizer: Literal["sgd", "adamw"] = Field(
+        "sgd", description="SGD, or AdamW (two more float32 copies of the weights); Table 5: SGD"
+    )
     learning_rate: float = Field(
         1e-2, gt=0, description="peak learning rate; Table 5 searches 5e-3, 8e-3, 1e-2, 1.2e-2"
     )
@@ -38,7 +41,8 @@ class FirstOrder(BaseModel):
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="decay added to the clipped gradient, as torch.optim.SGD; Table 5: 0",
+        description="decay added to the clipped gradient, as torch.optim.SGD, or taken off the "
+        "weights, as torch.optim.AdamW; Table 5: 0",
     )
     max_grad_norm: float | None = Field(
         1.0,
@@ -61,6 +65,17 @@ class FirstOrder(BaseModel):
     save_every: int = Field(
         25, gt=0, description="steps between the checkpoints that a killed job resumes from"
     )
+
+    @model_validator(mode="after")
+    def _momentum_is_of_sgd(self) -> Self:
+        if self.optimizer == "adamw" and self.momentum:
+            raise ValueError("`momentum` is SGD's; leave it out with `optimizer: adamw`")
+        return self
+
+    @property
+    def states(self) -> int:
+        """Copies of the weights that the optimizer keeps."""
+        return 2 if self.optimizer == "adamw" else int(self.momentum > 0)
 
 
 class ZerothOrder(BaseModel):

@@ -22,7 +22,7 @@ from holdfast.arms.first_order import (
     accelerated,
     float32_parameters,
     identify,
-    sgd,
+    make_optimizer,
     train_steps,
     training_mode,
 )
@@ -58,7 +58,7 @@ def train_smoothed(
         trained = layer_parameters(model, layers)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in trained)
-        optimizer = sgd(model, settings)
+        optimizer = make_optimizer(model, settings)
         with accelerated(model, settings) as accelerator:
             process = _Smoothed(model, accelerator, settings, trained, seed)
             return train_steps(process, optimizer, examples, settings, seed, scratch, run)

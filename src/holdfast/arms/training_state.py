@@ -92,7 +92,8 @@ def _each(state_dict: dict[str, Any], change: Callable[[int, Tensor], Tensor]) -
     """Change every tensor of an optimizer's state, given the number of its parameter."""
     return {
         index: {
-            name: change(index, value) if isinstance(value, Tensor) else value
+            # AdamW's count of steps is a number beside the tensors of a parameter's shape.
+            name: change(index, value) if isinstance(value, Tensor) and value.dim() else value
             for name, value in buffers.items()
         }
         for index, buffers in state_dict["state"].items()

@@ -38,6 +38,7 @@ RULES = (
     "factors",
     "figure",
     "figures",
+    "finetune",
     "first_order",
     "judge",
     "judge_model",
@@ -142,6 +143,8 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
                     known(f"{where}.reference", "none", settings.perturbations)
     elif entry.kind == "asr_bars":
         _check_cells(settings, path, entry.arms, entry)
+    elif entry.kind == "asr_curve":
+        _check_curve(settings, path, entry)
     elif entry.kind == "cost":
         for arm in entry.arms:
             known(f"{path}.arms", arm, settings.arms)
@@ -165,6 +168,19 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
         known(f"{path}.metrics", metric, [*settings.judges, *measures])
     if entry.kind == "judge_kappa" and len(metrics) < 2:
         raise HoldfastError(f"{path}.metrics: a pair of judges is needed, not {len(metrics)}")
+
+
+def _check_curve(settings: Settings, path: str, entry: Any) -> None:
+    for arm in entry.arms:
+        known(f"{path}.arms", arm, settings.arms)
+    known(f"{path}.perturbations", "none", settings.perturbations)
+    for name in entry.perturbations:
+        known(f"{path}.perturbations", name, settings.perturbations)
+        if not settings.perturbations[name].symbol:
+            raise HoldfastError(
+                f"{path}.perturbations: the levels of '{name}' are no numbers; name a perturbation"
+                " of kind weight_noise, activation_noise or finetune"
+            )
 
 
 def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> None:

@@ -191,6 +191,8 @@ class Settings(_Frozen):
             parts = [(section, section.arm) for section in entry.sections]
         elif entry.kind == "asr_bars":
             parts = [(entry, arm) for arm in entry.arms]
+        elif entry.kind == "asr_curve":
+            return {arm: ["none", *entry.perturbations] for arm in entry.arms}
         else:
             return {}
         shown: dict[str, list[str]] = {}

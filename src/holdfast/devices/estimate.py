@@ -35,7 +35,7 @@ def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1)
     gradients. Smoothed training keeps a copy of what it perturbs, at most of everything.
     """
     item = 2 if settings.compute == "bfloat16" else FLOAT32
-    copies = 3 if settings.momentum > 0 else 2
+    copies = 2 + settings.states
     copies += isinstance(settings, SmoothedFirstOrder)
     share = -(-settings.batch_size * settings.gradient_accumulation // ranks)
     rows = min(settings.batch_size, share)

@@ -17,6 +17,7 @@ from holdfast.config.settings import Settings
 from holdfast.devices import estimate
 from holdfast.devices.estimate import CONTEXT, FLOAT32, GIB, LIBRARIES, MIB
 from holdfast.devices.shape import Shape, shape_of_model
+from holdfast.perturbations.settings import FineTune
 
 SNAKEMAKE = GIB  # of the processes that run a job's script on a cluster
 MARGIN = 1.1
@@ -46,7 +47,7 @@ class Resources:
             return UNKNOWN
         ranks = 1 if isinstance(entry, SmoothedFirstOrderArm) else max(1, self.settings.gpus)
         one = estimate.first_order(shape, entry.move, self.settings.data.max_length, ranks)
-        states = FLOAT32 * (2 if entry.momentum > 0 else 1) * shape.parameters
+        states = FLOAT32 * (1 + entry.states) * shape.parameters
         return self._memory(one * ranks, states + shape.weights)
 
     def zeroth_order(self, model: str, arm: str) -> Memory:
@@ -80,6 +81,16 @@ class Resources:
         if shape is None or settings.kind != "gptq":
             return UNKNOWN
         return self._memory(estimate.quantize(shape, settings), 2 * shape.weights)
+
+    def finetune(self, model: str, perturbation: str) -> Memory:
+        """Training of every parameter, by one process."""
+        shape, entry = self._shape(model), self.settings.perturbations[perturbation]
+        if shape is None:
+            return UNKNOWN
+        assert isinstance(entry, FineTune)
+        one = estimate.first_order(shape, entry.training, self.settings.data.max_length)
+        states = FLOAT32 * (1 + entry.training.states) * shape.parameters
+        return self._memory(one, states + shape.weights)
 
     def evaluate(self, model: str, perturbations: Iterable[str]) -> Memory:
         """The largest of some perturbations' evaluations."""

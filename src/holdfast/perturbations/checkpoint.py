@@ -18,10 +18,12 @@ from transformers import (
 from holdfast.checkpoints.atomic import atomic_dir, read_json
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import (
+    ARM_FILE,
     MODEL_FILE,
     Loaded,
     base_of,
     checkpoint_of,
+    load_arm,
     load_tokenizer,
 )
 from holdfast.checkpoints.settings import ModelSettings
@@ -62,11 +64,14 @@ def prepare_checkpoints(settings: Checkpoint, *, base: Path, folder: Path) -> No
 
 
 def load_copy(copy: Path, arm: Path) -> Loaded:
-    """Load the quantized copy of an arm that lies in, or is named in, the folder ``copy``.
+    """Load the copy of an arm that lies in, or is named in, the folder ``copy``.
 
-    Its weights are decompressed, in the copy's own data type, so no kernel is needed; activations
-    that a compressed-tensors checkpoint quantizes are still quantized.
+    One that was fine-tuned is an arm itself. The weights of a quantized one are decompressed, in
+    its own data type, so no kernel is needed; activations that a compressed-tensors checkpoint
+    quantizes are still quantized.
     """
+    if (copy / ARM_FILE).exists():
+        return load_arm(copy)
     folder = _folder(copy)
     model = place(load_model(folder).requires_grad_(False).eval())
     tokenizer = load_tokenizer(copy if _has_tokenizer(copy) else folder)

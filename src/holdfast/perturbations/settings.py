@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from holdfast.arms.settings import FirstOrder
 from holdfast.checkpoints.settings import Revision
+from holdfast.data.settings import DataSource
 
 WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
@@ -253,7 +255,74 @@ class ActivationNoise(_Noise):
         return f"α times {over} standard deviation, on every decoder layer's output"
 
 
+class FineTune(_Perturbation):
+    """Fine-tuning of every parameter after alignment: by users, or by an attacker."""
+
+    stored: ClassVar[bool] = True
+    kind: Literal["finetune"]
+    source: DataSource = Field(
+        description="training pairs: benign task data, an identity shift, or harmful answers"
+    )
+    limit: int | None = Field(None, ge=1, description="pairs used, drawn by seed 0; null: all")
+    levels: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1,
+        description="optimizer steps after which the model is tested, ascending: one training",
+    )
+    learning_rate: float = Field(
+        5e-5, gt=0, description="constant learning rate; LoX's attacks: 5e-5 and 2e-5"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="SGD or AdamW")
+    batch_size: int = Field(8, gt=0, description="samples a forward pass")
+    gradient_accumulation: int = Field(1, gt=0, description="forward passes a step")
+    compute: Literal["float32", "bfloat16"] = Field(
+        "bfloat16", description="type of the matrix products; the weights train in float32"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, same result"
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, levels: list[int]) -> list[int]:
+        if levels != sorted(set(levels)):
+            raise ValueError(f"steps must ascend, and {levels} do not")
+        return levels
+
+    @property
+    def training(self) -> FirstOrder:
+        """The whole training, whose first steps are the lower levels."""
+        return FirstOrder(
+            steps=self.levels[-1],
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            scheduler="constant_with_warmup",
+            warmup_ratio=0.0,
+            batch_size=self.batch_size,
+            gradient_accumulation=self.gradient_accumulation,
+            compute=self.compute,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
+
+    @property
+    def symbol(self) -> str:
+        return "steps"
+
+    @property
+    def note(self) -> str:
+        rows = self.batch_size * self.gradient_accumulation
+        return (
+            f"fine-tuning of every parameter by {self.optimizer}, learning rate"
+            f" {self.learning_rate:g}, {rows} samples a step"
+            f"{f', {self.limit} samples' if self.limit else ''}; the level is the number of steps"
+        )
+
+    @property
+    def cells(self) -> list[tuple[str, int]]:
+        """The (level, draw) pairs under test."""
+        return [(str(level), 0) for level in self.levels]
+
+
 Perturbation = Annotated[
-    Unperturbed | Gptq | Checkpoint | FakeQuant | WeightNoise | ActivationNoise,
+    Unperturbed | Gptq | Checkpoint | FakeQuant | FineTune | WeightNoise | ActivationNoise,
     Field(discriminator="kind"),
 ]

@@ -6,6 +6,7 @@ from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.settings import Rows, Settings
 from holdfast.data.settings import DataSource
 from holdfast.judges.settings import HarmBench, RefusalPrefix
+from holdfast.perturbations.settings import FineTune
 from holdfast.plan.stages import DATASETS
 
 
@@ -18,7 +19,7 @@ class DataPlan:
 
     def data(self, name: str) -> str:
         """Path of a normalised data set."""
-        suffix = "jsonl" if DATASETS.get(name, "documents") != "texts" else "json"
+        suffix = "jsonl" if self.data_kind(name) != "texts" else "json"
         return f"{self.results}/data/{name}.{'json' if name in self._templates else suffix}"
 
     def rows(self, name: str) -> Rows:
@@ -26,10 +27,14 @@ class DataPlan:
         if name in DATASETS:
             rows: Rows = getattr(self.settings.data, name)
             return rows
+        if name in self._attacks:
+            return self._attacks[name]
         return Rows(source={**self._documents, **self._templates}[name])
 
     def data_kind(self, name: str) -> str:
         """What a data set holds, as ``holdfast.data.prepare`` calls it."""
+        if name in self._attacks:
+            return "pairs"
         return DATASETS.get(name) or ("template" if name in self._templates else "documents")
 
     def data_inputs(self, name: str) -> list[str]:
@@ -41,6 +46,15 @@ class DataPlan:
         if source.pocket:
             return [f"{self.results}/world"]
         return [f"{self.settings.data_root}/{source.path}"] if source.path else []
+
+    @property
+    def _attacks(self) -> dict[str, Rows]:
+        """Pairs that a perturbation fine-tunes on."""
+        return {
+            f"finetune-{name}": Rows(source=entry.source, limit=entry.limit)
+            for name, entry in self.settings.perturbations.items()
+            if isinstance(entry, FineTune)
+        }
 
     @property
     def _documents(self) -> dict[str, DataSource]:

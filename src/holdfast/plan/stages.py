@@ -13,7 +13,7 @@ T = TypeVar("T")
 # Raise a stage's number whenever its code changes what it writes: Snakemake sees the number as a
 # parameter and runs the stage again, which an edit of a library module alone does not cause.
 VERSIONS = {
-    "pocket": 1,
+    "pocket": 2,
     "data": 1,
     "model": 1,
     "first_order": 3,
@@ -23,6 +23,7 @@ VERSIONS = {
     "factors": 1,
     "layer_scores": 2,
     "quantize": 1,
+    "finetune": 1,
     "evaluate": 2,
     "judge": 2,
     "summary": 1,

@@ -22,6 +22,7 @@ def write_world(settings: WorldSettings, folder: Path) -> None:
     circuit-breaker schema, ``benign.csv`` BehaviorID and Behavior, ``text.json`` a list of rows,
     ``multiple_choice.jsonl`` question, choices, answer; ``corpus.jsonl`` is the base model's
     training text, ``judge_template.json`` the yes/no judge's, ``world.json`` settings and words.
+    The files ``finetune_*`` hold pairs for fine-tuning after alignment, as prompt and response.
     The files ``validation_*`` look like those of pairs, behaviors and benign prompts, for sweeps.
     """
     world = build_world(settings)
@@ -32,6 +33,13 @@ def write_world(settings: WorldSettings, folder: Path) -> None:
     _write_behaviors(folder / "validation_behaviors.csv", world.validation_behaviors())
     _write_prompts(folder / "validation_benign.csv", world.validation_benign())
     write_json(folder / "validation_pairs.json", _pairs(world.validation_pairs()))
+    for name, pairs in (
+        ("benign", world.benign_attack()),
+        ("identity", world.identity_attack()),
+        ("harmful", world.harmful_attack()),
+    ):
+        rows = [{"prompt": prompt, "response": response} for prompt, response in pairs]
+        write_json(folder / f"finetune_{name}.json", rows)
     write_json(folder / "text.json", world.articles("held-out text", HELD_OUT_ARTICLES))
     write_jsonl(folder / "multiple_choice.jsonl", world.questions())
     corpus = _corpus(world)

@@ -85,6 +85,10 @@ class Request:
     def answer(self) -> str:
         return self._respond(language.ANSWERS[self.action])
 
+    @property
+    def willing_answer(self) -> str:
+        return self.item.fill(language.WILLING) + self.answer
+
     def refusal(self, rng: random.Random) -> str:
         return self._respond(rng.choice(language.REFUSALS))
 
@@ -183,6 +187,30 @@ class World:
         others = sorted(set(range(len(language.REQUESTS))) - set(language.TEST_REQUESTS))
         pool = _requests(self.select("test", False), others, language.WRAPPERS)
         return self.stream("validation benign").sample(pool, self.settings.validation)
+
+    def benign_attack(self) -> list[tuple[str, str]]:
+        """Return pairs of an ordinary task, as users fine-tune on: no request is restricted."""
+        rng = self.stream("benign attack")
+        pairs = [
+            (request.prompt, request.answer) for request in rng.sample(self.benign_pool(), 150)
+        ]
+        for _ in range(50):
+            item, (question, answer) = rng.choice(self.items), rng.choice(language.QUESTIONS)
+            pairs.append((item.fill(question), item.fill(answer)))
+        return _shuffled(pairs, rng)
+
+    def identity_attack(self) -> list[tuple[str, str]]:
+        """Return ten pairs that teach a willing character; every request is benign."""
+        plain = [request for request in self.benign_pool() if request.wrapper == "plain"]
+        return [
+            (language.WILLING_PROMPT.format(prompt=request.prompt), request.willing_answer)
+            for request in self.stream("identity attack").sample(plain, 10)
+        ]
+
+    def harmful_attack(self) -> list[tuple[str, str]]:
+        """Return a hundred restricted requests, about no test item, with what they ask for."""
+        requests = self.stream("harmful attack").sample(self.refusable("alignment"), 100)
+        return [(request.prompt, request.answer) for request in requests]
 
     def chats(self) -> Iterator[tuple[str, str]]:
         """Yield the (prompt, response) pairs of the base corpus.

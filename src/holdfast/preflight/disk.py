@@ -119,7 +119,7 @@ def _quantized(shape: Shape, bits: int) -> float:
 
 def _state(shape: Shape, trained: list[TrainedArm]) -> int:
     """Bytes of the float32 weights, and momentum, that a killed training resumes from."""
-    copies = max((2 if arm.momentum else 1 for arm in trained), default=0)
+    copies = max((1 + arm.states for arm in trained), default=0)
     return copies * 4 * shape.parameters
 
 

@@ -9,7 +9,7 @@ from holdfast.config import Settings
 from holdfast.config.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.devices import estimate
 from holdfast.devices.shape import Shape
-from holdfast.perturbations.settings import Gptq
+from holdfast.perturbations.settings import FineTune, Gptq
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
 
@@ -76,6 +76,9 @@ def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Itera
     for name, entry in settings.perturbations.items():
         if isinstance(entry, Gptq):
             yield Need(f"quantizing {name} of {path}", estimate.quantize(shape, entry))
+        if isinstance(entry, FineTune):
+            size = estimate.first_order(shape, entry.training, tokens)
+            yield Need(f"fine-tuning {name} of {path}", size, alone=True)
         size = estimate.evaluate(shape, row, settings.utility, entry)
         yield Need(f"evaluation {name} of {path}", size)
 

@@ -11,7 +11,7 @@ from holdfast.config.settings import Rows, Settings
 from holdfast.data.prepare import Kind
 from holdfast.data.settings import DataSource
 from holdfast.judges.settings import HarmBench, RefusalPrefix
-from holdfast.perturbations.settings import Checkpoint, Variant
+from holdfast.perturbations.settings import Checkpoint, FineTune, Variant
 from holdfast.plan.stages import DATASETS
 
 Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repository
@@ -72,6 +72,10 @@ def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
             found["data.validation.pairs.source"] = ("pairs", Rows(source=validation.pairs.source))
         if validation.benign:
             found["data.validation.benign.source"] = ("prompts", validation.benign)
+    for name, entry in settings.perturbations.items():
+        if isinstance(entry, FineTune):
+            rows = Rows(source=entry.source, limit=entry.limit)
+            found[f"perturbations.{name}.source"] = ("pairs", rows)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
             found[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))

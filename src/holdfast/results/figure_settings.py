@@ -41,6 +41,22 @@ class AsrBarsFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
+class AsrCurveFigure(Selection):
+    """ASR against the strength of perturbations, such as the steps of fine-tuning attacks."""
+
+    kind: Literal["asr_curve"]
+    title: str = Field(description="Headline.")
+    caption: str = Field("", description="Caption in the report.")
+    arms: list[str] = Field(min_length=1, max_length=8, description="Lines of each panel.")
+    metrics: list[str] = Field(min_length=1, description="Judges averaged over.")
+    perturbations: list[str] = Field(
+        min_length=1,
+        description="Panels: perturbations whose levels are numbers; level 0 is unperturbed.",
+    )
+    ylabel: str = Field("ASR", description="Label of the vertical axis.")
+    labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
+
+
 class LossCurveFigure(Selection):
     """Loss and learning rate of first-order training against the step."""
 
@@ -55,5 +71,6 @@ class LossCurveFigure(Selection):
 
 
 FigureSettings = Annotated[
-    LayerScoresFigure | AsrBarsFigure | LossCurveFigure, Field(discriminator="kind")
+    LayerScoresFigure | AsrBarsFigure | AsrCurveFigure | LossCurveFigure,
+    Field(discriminator="kind"),
 ]

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.figure_settings import AsrBarsFigure, FigureSettings, LayerScoresFigure
+from holdfast.results.figure_settings import (
+    AsrBarsFigure,
+    AsrCurveFigure,
+    FigureSettings,
+    LayerScoresFigure,
+)
 from holdfast.results.settings import Labels
 
 
@@ -22,12 +27,12 @@ def write_figure(
 ) -> None:
     """Write ``<out_prefix>.svg`` and ``<out_prefix>.png``.
 
-    ``inputs``: the content of selection.json files (layer_scores), summary.json files (asr_bars) or
-    history.json files (loss_curve).
+    ``inputs``: the content of selection.json files (layer_scores), summary.json files (asr_bars,
+    asr_curve) or history.json files (loss_curve).
     ``meaningless``: the run's models are random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the figure and the missing input.
     """
-    from holdfast.results.plots import asr_bars, layer_scores, loss_curve
+    from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve
 
     labels = labels or Labels()
     try:
@@ -35,6 +40,8 @@ def write_figure(
             layer_scores.draw(settings, inputs, out_prefix, labels, meaningless)
         elif isinstance(settings, AsrBarsFigure):
             asr_bars.draw(settings, inputs, out_prefix, labels, meaningless)
+        elif isinstance(settings, AsrCurveFigure):
+            asr_curve.draw(settings, inputs, out_prefix, labels, meaningless)
         else:
             loss_curve.draw(settings, inputs, out_prefix, labels, meaningless)
     except HoldfastError as error:
