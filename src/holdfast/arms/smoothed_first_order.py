@@ -29,8 +29,8 @@ from holdfast.arms.first_order import (
 from holdfast.arms.settings import SmoothedFirstOrder
 from holdfast.arms.training_state import TrainingStep
 from holdfast.engine.batches import Example
-from holdfast.engine.parameters import layer_parameters, restored
-from holdfast.numerics.noise import add_normal_, key
+from holdfast.engine.parameters import layer_parameters, put_noise, restored
+from holdfast.numerics.noise import key
 
 PURPOSE = "smoothed_first_order"
 
@@ -84,8 +84,6 @@ class _Smoothed(OneProcess):
         with restored(self._trained) as kept:
             for copy in range(copies):
                 direction = key(self._seed, PURPOSE, step=step, direction=copy)
-                for name, parameter in self._trained.items():
-                    rho = self._settings.rho
-                    add_normal_(parameter.data, rho, direction, name, base=kept[name])
+                put_noise(self._trained, kept, self._settings.rho, direction)
                 shares.append(super().backward(rows, tokens * copies, step))
         return torch.stack(shares).sum()
