@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,23 +13,27 @@ SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 RESULTS = Path("results") / "small"
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    overlay = str(Path(__file__).with_name("small.yaml"))
+def command(folder: Path, *arguments: str, overlays: Sequence[Path] = ()) -> list[str]:
+    configs = [str(path) for path in (Path(__file__).with_name("small.yaml"), *overlays)]
     cores = str(os.cpu_count() or 1)
     snakefile = str(ROOT / "Snakefile")
     fixed = ["--cores", cores, "--snakefile", snakefile, "--directory", str(folder)]
     profile = ["--workflow-profile", str(ROOT / "profiles" / "default")]
-    return [SNAKEMAKE, *arguments, *fixed, *profile, "--configfile", overlay]
+    return [SNAKEMAKE, *arguments, *fixed, *profile, "--configfile", *configs]
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def snakemake(folder: Path, *arguments: str, overlays: Sequence[Path] = ()) -> str:
     """Run Snakemake on the small config in ``folder``; return what it printed."""
     (folder / "config").mkdir(exist_ok=True)
     default = folder / "config" / "config.yaml"
     if not default.exists():
         default.symlink_to(ROOT / "config" / "config.yaml")
     run = subprocess.run(
-        command(folder, *arguments), capture_output=True, text=True, check=False, cwd=folder
+        command(folder, *arguments, overlays=overlays),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
     )
     output = run.stdout + run.stderr
     assert run.returncode == 0, output[-6000:]

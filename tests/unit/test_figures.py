@@ -15,7 +15,7 @@ from holdfast.errors import HoldfastError
 from holdfast.results import cells, statistics
 from holdfast.results.figure_settings import FigureSettings, ScoreSeries
 from holdfast.results.figures import write_figure
-from holdfast.results.plots import asr_bars, layer_scores, loss_curve, style
+from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve, style
 from holdfast.results.runs import Arms
 from holdfast.results.settings import Labels, PerturbationLabel
 
@@ -216,3 +216,46 @@ def test_bars_that_only_some_arms_have_are_left_out() -> None:
     assert {len(row) for row in estimates} == {len(columns)}
     with pytest.raises(HoldfastError, match="no cell"):
         asr_bars.bars(bars(), Arms([RUN[0], less]), "m", Labels())
+
+
+def attacked(arm: str) -> Any:
+    made = summary(arm)
+    none, noisy = made["cells"]
+    strengths = [{**noisy, "level": level} for level in ("20", "5", "100")]
+    return {**made, "cells": [none, *strengths]}
+
+
+def strengths(**changes: Any) -> Any:
+    plain = {"kind": "asr_curve", "arms": ["fo", "zo"], "metrics": list(JUDGES)}
+    return figure(**plain | {"perturbations": ["weight_noise"]} | changes)
+
+
+def test_a_curve_starts_unperturbed_and_ascends() -> None:
+    arms = Arms([attacked("fo")])
+    points = asr_curve.curve(strengths(arms=["fo"]), arms, "m", "fo", "weight_noise")
+    assert [strength for strength, _ in points] == [0, 5, 20, 100]
+    (none, noisy) = summary("fo")["cells"]
+    assert points[0][1] == cells.average_rate(none, JUDGES)
+    assert points[1][1] == cells.average_rate(noisy, JUDGES)
+
+
+def test_curves_are_drawn_with_hostile_names(tmp_path: Path) -> None:
+    labels = Labels(arms={"fo": HOSTILE}, perturbations={"weight_noise": named(HOSTILE)})
+    for prefix in ("a", "b"):
+        inputs = [attacked("fo"), attacked("zo")]
+        write_figure("f", strengths(), inputs, tmp_path / prefix, labels)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert not list(ElementTree.parse(tmp_path / "a.svg").iter("script"))  # noqa: S314
+
+
+def test_levels_without_a_number_have_no_curve() -> None:
+    made = attacked("fo")
+    made["cells"][1] = {**made["cells"][1], "level": "W4"}
+    with pytest.raises(HoldfastError, match="level 'W4' of 'weight_noise' is no number"):
+        asr_curve.curve(strengths(arms=["fo"]), Arms([made]), "m", "fo", "weight_noise")
+    with pytest.raises(HoldfastError, match="has no cells of 'finetune'"):
+        asr_curve.curve(strengths(arms=["fo"]), Arms([made]), "m", "fo", "finetune")
+
+
+def named(label: str) -> PerturbationLabel:
+    return PerturbationLabel(label=label, symbol="σ")
