@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
+from holdfast.text import tell
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
         if arguments.command == "preflight":
             sys.exit(bool(checked(arguments.configfile)))
         asked = {"sweep": arguments.sweep, "published": arguments.published}
-        print(overview(arguments.results, arguments.table, **asked))
+        tell(overview(arguments.results, arguments.table, **asked))
     except HoldfastError as error:
         sys.exit(f"holdfast: {error}")
 
@@ -74,7 +75,7 @@ def _text(results: Path, kind: str, name: str) -> str:
     if name not in names:
         hint = nearest(name, names) or f"; it has: {', '.join(names) or 'none yet'}"
         raise HoldfastError(f"{results} has no {kind} '{name}'{hint}")
-    return (results / f"{kind}s" / f"{name}.txt").read_text(encoding="utf-8")
+    return (results / f"{kind}s" / f"{name}.txt").read_text(encoding="utf-8", errors="replace")
 
 
 def checked(overlays: list[Path]) -> list[str]:
@@ -86,13 +87,13 @@ def checked(overlays: list[Path]) -> list[str]:
     Raises:
         HoldfastError: a file is missing or no YAML, or its settings are wrong.
     """
-    from functools import partial, reduce
+    from functools import reduce
 
     from holdfast.config import load_settings
     from holdfast.preflight import preflight
 
     configs = [_yaml(path) for path in (Path("config/config.yaml"), *overlays)]
-    return preflight(load_settings(reduce(_merge, configs)), partial(print, flush=True))
+    return preflight(load_settings(reduce(_merge, configs)), tell)
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 import sys
-from functools import partial
 from pathlib import Path
 
 from holdfast.config import load_settings
 from holdfast.preflight import preflight
+from holdfast.text import tell
 
-failures = preflight(load_settings(snakemake.config), partial(print, flush=True))
+failures = preflight(load_settings(snakemake.config), tell)
 Path(snakemake.log[0]).write_text("".join(f"{text}\n" for text in failures), encoding="utf-8")
 sys.exit(bool(failures))

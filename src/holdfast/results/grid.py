@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from holdfast.results.metrics import Tone
@@ -60,8 +59,3 @@ class Table:
     records: tuple[Record, ...]
     comparisons: tuple[Table, ...] = ()
     csv: str = ""
-
-
-def printable(text: str) -> str:
-    """Return ``text`` on one line without control characters (a terminal would obey them)."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)

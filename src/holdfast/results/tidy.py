@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from holdfast.results.metrics import Better
 from holdfast.results.published import Printed
 from holdfast.results.statistics import Change, Estimate
+from holdfast.text import printable
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "metric", "value", "ci_low", "ci_high", "n", "draws",
@@ -17,6 +19,8 @@ COLUMNS = (
 )  # fmt: skip
 PUBLISHED_COLUMNS = ("published", "published_difference", "published_within")
 ABSENT = "NA"
+FORMULA = "=+-@|%＝＋－＠"  # also in the wide forms, which some spreadsheets take for the same
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,9 @@ def to_csv(
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
     p_value is the unadjusted paired p-value. Text that a spreadsheet would run as a formula gets an
-    apostrophe in front. Where published numbers were looked up, three more columns hold the
-    published number, in the unit of ``value``; ``value`` minus it; and whether it lies in the
-    interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
+    apostrophe in front; numbers stay numbers. Where published numbers were looked up, three more
+    columns hold the published number, in the unit of ``value``; ``value`` minus it; and whether it
+    lies in the interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
     """
     records, columns = list(records), columns or {}
     compared = any(record.printed for record in records)
@@ -79,8 +83,9 @@ def _published(record: Record) -> tuple[str, str, str]:
 
 
 def _text(text: str) -> str:
-    text = " ".join(text.splitlines()) or ABSENT
-    return f"'{text}" if text[0] in "=+-@\t|%" else text
+    text = printable(text).strip() or ABSENT
+    formula = text[0] in FORMULA and not NUMBER.fullmatch(text)
+    return f"'{text}" if formula else text
 
 
 def _number(value: float | None) -> str:

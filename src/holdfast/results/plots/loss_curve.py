@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.results.figure_settings import LossCurveFigure
-from holdfast.results.grid import printable
 from holdfast.results.plots import style
 from holdfast.results.settings import Labels
+from holdfast.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

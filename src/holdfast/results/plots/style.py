@@ -9,7 +9,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from holdfast.checkpoints.atomic import atomic_file
-from holdfast.results.grid import BANNER, printable
+from holdfast.results.grid import BANNER
+from holdfast.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.results.grid import printable
 from holdfast.results.plots import style
 from holdfast.results.settings import Labels, SweepResult
 from holdfast.results.statistics import Estimate
 from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept
 from holdfast.sweeps.grid import show_value
+from holdfast.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

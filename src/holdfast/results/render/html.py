@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape as escape_html
 
-from holdfast.results.grid import Cell, Table, printable
+from holdfast.results.grid import Cell, Table
+from holdfast.text import printable
 
 STYLE = """
 :root { --ink: #1d2733; --soft: #5b6875; --line: #d8dee5; --better: #00664b; --worse: #a33b00; }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from holdfast.results.grid import Block, Cell, Table, printable
+from holdfast.results.grid import Block, Cell, Table
+from holdfast.text import printable
 
 SYMBOLS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",

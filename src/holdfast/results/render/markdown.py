@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from holdfast.results.grid import Cell, Table, printable
+from holdfast.results.grid import Cell, Table
+from holdfast.text import printable
 
 
 def to_markdown(table: Table) -> str:
@@ -24,7 +25,7 @@ def _section(table: Table) -> str:
     if table.banner:
         parts.append(f"> [!WARNING]\n> **{escape(table.banner)}**")
     if table.caption:
-        parts.append(escape(table.caption))
+        parts.append(_paragraph(table.caption))
     parts += ["\n".join(lines), "\n".join(f"- {escape(note)}" for note in table.notes)]
     return "\n\n".join(parts) + "\n"
 
@@ -33,8 +34,15 @@ def escape(text: str) -> str:
     """Return ``text`` so that Markdown and inline HTML show it as it is."""
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_\[\]|~$#!])", r"\\\1", text)
-    # GitHub acts on @name and http:// even behind a backslash; an entity breaks both.
-    return text.replace("@", "&#64;").replace("://", "&#58;//")
+    # GitHub acts on @name, http:// and www. even behind a backslash; an entity breaks them.
+    text = text.replace("@", "&#64;").replace("://", "&#58;//")
+    return re.sub(r"(?i)\b(www)\.", r"\1&#46;", text)
+
+
+def _paragraph(text: str) -> str:
+    """Escape a text that begins a line, where it could make a list, a rule or a heading."""
+    text = re.sub(r"^(\d+)([.)])", r"\1\\\2", escape(text).lstrip())
+    return re.sub(r"^([-+=])", r"\\\1", text)
 
 
 def _headings(table: Table) -> list[str]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from textwrap import shorten, wrap
 
-from holdfast.results.grid import Cell, Table, printable
+from holdfast.results.grid import Cell, Table
+from holdfast.text import printable
 
 GAP = 2
 
