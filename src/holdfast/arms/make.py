@@ -15,10 +15,10 @@ from holdfast.arms.smoothed_first_order import train_smoothed
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.arms.training_state import TrainingStep, load_trained
 from holdfast.arms.zeroth_order import refine
-from holdfast.checkpoints.arm import describe_arm
 from holdfast.checkpoints.atomic import atomic_dir, read_json, read_jsonl, write_json
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.checkpoints.load import CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
+from holdfast.checkpoints.records import describe_arm
 from holdfast.devices.estimate import zeroth_order
 from holdfast.devices.shape import Shape
 from holdfast.engine.architecture import decoder_layers

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 
 from holdfast.arms.lox import change_factors, extrapolate, extrapolate_fully, first_factors
-from holdfast.arms.random_move import measure_move, random_move
+from holdfast.arms.random_move import DescribedMove, measure_move, random_move
 from holdfast.arms.recast import recast
 from holdfast.arms.settings import Lox, RandomMove, Recast, SignFlip
 from holdfast.arms.sign_flip import flip_signs
 from holdfast.arms.zeroth_order import replay
-from holdfast.checkpoints.arm import describe_arm
 from holdfast.checkpoints.atomic import atomic_dir, read_json, write_json
-from holdfast.checkpoints.load import ARM_FILE, REPLAY_LOG, device, load_arm
+from holdfast.checkpoints.load import REPLAY_LOG, device, load_arm
+from holdfast.checkpoints.records import ARM_FILE, arm_record, checked, describe_arm
 from holdfast.engine.cost import measured
 
 MOVE, FACTORS = "move.json", "factors.safetensors"
+T = TypeVar("T", bound=BaseModel)
 Move = Lox | RandomMove | Recast | SignFlip
 STAGES: dict[str, type[Move]] = {
     "lox": Lox,
@@ -43,7 +45,8 @@ def make_move(
         if isinstance(settings, RandomMove):
             assert other
             before, moved = (load_arm(folder, cards={}).model for folder in (parent, other))
-            write_json(made / MOVE, measure_move(before, moved, seed, settings.draw))
+            move = measure_move(before, moved, seed, settings.draw)
+            write_json(made / MOVE, move.model_dump())
         elif isinstance(settings, SignFlip):
             assert other
             write_json(made / REPLAY_LOG, flip_signs(read_json(other / REPLAY_LOG)))
@@ -78,16 +81,20 @@ def cost_of_factors(folder: Path) -> Path:
 
 def apply_move(model: Any, folder: Path) -> None:
     """Put the move stored in ``folder`` on ``model``, its parent, in place."""
-    arm = read_json(folder / ARM_FILE)
-    stage, settings = arm["stage"], arm["settings"]
-    if stage == "recast":
-        recast(model, Recast(**settings))
-    elif stage == "random_move":
-        random_move(model, read_json(folder / MOVE))
-    elif stage == "lox" and settings["rank"]:
-        extrapolate(model, load_file(folder / FACTORS), Lox(**settings))
-    elif stage == "lox":
-        base = load_arm(folder / arm["other"], cards={})
-        extrapolate_fully(model, base.model, Lox(**settings))
+    arm = arm_record(folder)
+    if arm.stage == "recast":
+        recast(model, _settings(Recast, arm.settings, folder))
+    elif arm.stage == "random_move":
+        random_move(model, checked(DescribedMove, read_json(folder / MOVE), str(folder / MOVE)))
+    elif arm.stage == "lox":
+        settings = _settings(Lox, arm.settings, folder)
+        if arm.other:
+            extrapolate_fully(model, load_arm(folder / arm.other, cards={}).model, settings)
+        else:
+            extrapolate(model, load_file(folder / FACTORS), settings)
     else:
         replay(model, read_json(folder / REPLAY_LOG))
+
+
+def _settings(kind: type[T], found: dict[str, Any], folder: Path) -> T:
+    return checked(kind, found, str(folder / ARM_FILE))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import Key, add_normal_, key, normal
@@ -13,9 +14,21 @@ from holdfast.numerics.noise import Key, add_normal_, key, normal
 PURPOSE = "random_move"
 
 
+class DescribedMove(BaseModel):
+    """A move as it is stored: Euclidean norm of the whole, and what multiplies each normal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seed: int
+    draw: int
+    tensors: list[str]
+    norm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 @torch.no_grad()
-def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> dict[str, Any]:
-    """Return the random move as JSON: its key, its tensors, and the scale of its noise.
+def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> DescribedMove:
+    """Return the random move: its key, its tensors, and the scale of its noise.
 
     Its Euclidean norm is that of the difference between ``moved`` and ``parent``, two models of the
     same shape, over the tensors in which they differ.
@@ -35,22 +48,19 @@ def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> dict[str, Any
         )
     norm = math.sqrt(math.fsum(square for _, square in squares))
     direction = key(seed, PURPOSE, direction=draw)
-    return {
-        "seed": seed,
-        "draw": draw,
-        "tensors": tensors,
-        "norm": norm,
-        "scale": norm / _norm(direction, {name: theirs[name] for name in tensors}),
-    }
+    scale = norm / _norm(direction, {name: theirs[name] for name in tensors})
+    return DescribedMove(seed=seed, draw=draw, tensors=tensors, norm=norm, scale=scale)
 
 
 @torch.no_grad()
-def random_move(model: Any, move: dict[str, Any]) -> None:
-    """Add the described move to ``model``, in place."""
-    direction = key(move["seed"], PURPOSE, direction=move["draw"])
+def random_move(model: Any, move: DescribedMove) -> None:
+    """Add the described move to ``model``, in place; HoldfastError when a tensor is not there."""
+    direction = key(move.seed, PURPOSE, direction=move.draw)
     parameters = dict(model.named_parameters())
-    for name in move["tensors"]:
-        add_normal_(parameters[name].data, move["scale"], direction, name)
+    if strangers := set(move.tensors) - set(parameters):
+        raise HoldfastError(f"a random move names {min(strangers)}, which the model does not have")
+    for name in move.tensors:
+        add_normal_(parameters[name].data, move.scale, direction, name)
 
 
 def _norm(direction: Key, tensors: dict[str, Any]) -> float:

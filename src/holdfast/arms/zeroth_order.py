@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from holdfast.arms.master import Combination, Master
+from holdfast.arms.replay_log import Step, replay_log
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
 from holdfast.checkpoints.journal import Journal
+from holdfast.checkpoints.records import checked
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.parameters import fingerprint, layer_parameters
 from holdfast.engine.suffix import Suffix, groups
@@ -35,28 +36,6 @@ from holdfast.numerics.noise import STREAM, Key, key
 from holdfast.progress import track
 
 PURPOSE = "zeroth_order"
-
-
-@dataclass(frozen=True)
-class Step:
-    """What replays one step, then what it did.
-
-    ``coefficients[j]`` multiplies the standard normal tensors of direction j; their sum times
-    ``clip`` is the estimated gradient, to which weight decay and momentum are applied as in
-    torch.optim.SGD (decay coupled, after clipping; no dampening). Moves are of the float32 copy.
-    """
-
-    step: int
-    learning_rate: float
-    coefficients: list[float]
-    clip: float
-    loss_plus: float
-    loss_minus: float
-    projected_gradients: list[float]
-    gradient_norm: float
-    move_norm: float
-    move_rms: float
-    changed_share: float
 
 
 @torch.no_grad()
@@ -93,16 +72,16 @@ def refine(
     steps: list[Step] = []
     for step in track(range(settings.steps), "zeroth-order refinement"):
         if str(step) in finished:
-            entry = Step(**finished[str(step)])
+            entry = checked(Step, finished[str(step)], str(journal))
             _apply(master, entry, settings, seed)
         else:
             batches = _batches(examples, settings, step, seed)
             with master.restored_on_error():
                 entry = _advance(model, master, batches, min(layers or [0]), settings, step, seed)
-            finished.append(str(step), asdict(entry))
+            finished.append(str(step), entry.model_dump())
         steps.append(entry)
     return log | {
-        "steps": [asdict(entry) for entry in steps],
+        "steps": [entry.model_dump() for entry in steps],
         "warnings": _warnings(steps, settings),
     }
 
@@ -112,23 +91,29 @@ def replay(model: Any, log: dict[str, Any]) -> None:
     """Move ``model``, the parent of the logged arm, to the logged weights, in place.
 
     Bit-identical to ``refine`` on the same kind of device, and equal up to float32 rounding on
-    another. Raises HoldfastError when ``model`` is not the parent that was refined, or the noise is
-    another release's.
+    another. Raises HoldfastError when the log is damaged, ``model`` is not the parent that was
+    refined, or the noise is another release's.
     """
-    if log.get("noise_stream") != STREAM:
-        raise HoldfastError(
-            f"this zeroth-order log was written with noise stream {log.get('noise_stream')}, and "
-            f"this release draws stream {STREAM}: run the refinement again"
-        )
-    if fingerprint(model) != log["parent"]:
+    written = replay_log(log, STREAM)
+    if fingerprint(model) != written.parent:
         raise HoldfastError(
             "this zeroth-order log belongs to another parent checkpoint: load the arm that the "
             "refinement started from, or run the refinement again"
         )
-    settings = ZerothOrder(**log["settings"])
-    master = Master(layer_parameters(model, log["layers"]), settings.momentum)
-    for entry in log["steps"]:
-        _apply(master, Step(**entry), settings, log["seed"])
+    parameters = layer_parameters(model, written.layers)
+    master = Master(parameters, written.settings.momentum)
+    if master.dimension != written.dimension:
+        raise HoldfastError(
+            f"this zeroth-order log moves {written.dimension} weights, and its layers have"
+            f" {master.dimension}: it was damaged or edited; run the refinement again"
+        )
+    for entry in written.steps:
+        _apply(master, entry, written.settings, written.seed)
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters.values()):
+        raise HoldfastError(
+            "this zeroth-order log makes weights that are no finite numbers: it was damaged or"
+            " edited; run the refinement again"
+        )
 
 
 def _batches(

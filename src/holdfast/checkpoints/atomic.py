@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -63,13 +64,36 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raise HoldfastError naming the file when it is not JSON."""
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises ValueError for text that is no JSON, for numbers that are not finite or have thousands of
+    digits, and for values nested too deeply to be read.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; raise HoldfastError naming the file when it is missing or no JSON."""
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
         raise HoldfastError(
             f"{path} is not valid JSON ({error}): delete it and run again"
+        ) from None
+    except OSError as error:
+        raise HoldfastError(
+            f"{path} cannot be read ({error.strerror}): run its stage again"
         ) from None
 
 
@@ -82,13 +106,18 @@ def write_jsonl(path: str | Path, rows: Iterable[Any]) -> None:
 
 def read_jsonl(path: str | Path) -> list[Any]:
     """Read one JSON value a line; raise HoldfastError naming file and line on a bad one."""
-    rows = []
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise HoldfastError(f"{path}, line {number} is not valid JSON ({error})") from None
+    rows: list[Any] = []
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            for line in file:
+                rows.append(parse_json(line))
+    except ValueError as error:
+        where = f"{path}, line {len(rows) + 1}"
+        raise HoldfastError(f"{where} is not valid JSON ({error})") from None
+    except OSError as error:
+        raise HoldfastError(
+            f"{path} cannot be read ({error.strerror}): run its stage again"
+        ) from None
     return rows
 
 

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from holdfast.checkpoints.atomic import parse_json
+
 
 class Journal:
     """JSON lines: a header that says what the work is, then one ``[key, value]`` a finished piece.
 
     A journal whose header differs from ``header`` belongs to other work and is started afresh.
-    A line torn by a kill is dropped, with everything after it.
+    A line torn by a kill, or damaged, is dropped with everything after it.
     """
 
     def __init__(self, path: str | Path, header: dict[str, Any]) -> None:
@@ -43,10 +45,12 @@ class Journal:
         kept = lines[:1]
         for line in lines[1:]:
             try:
-                key, value = json.loads(line)
+                entry = parse_json(line)
             except ValueError:
                 break
-            entries[key] = value
+            if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
+                break
+            entries[entry[0]] = entry[1]
             kept.append(line)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

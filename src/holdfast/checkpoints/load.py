@@ -10,7 +10,16 @@ from typing import Any
 import torch
 
 from holdfast.checkpoints.atomic import read_json
+from holdfast.checkpoints.code import foreign_code_told
 from holdfast.checkpoints.hub import cached_snapshot
+from holdfast.checkpoints.records import (
+    ARM_FILE,
+    CHECKPOINT,
+    MODEL_FILE,
+    arm_record,
+    base_record,
+    root_of,
+)
 from holdfast.devices.placement import Device, device_map, free_cards
 from holdfast.devices.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
@@ -21,9 +30,6 @@ with without("scipy", "sklearn"):
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-MODEL_FILE = "model.json"
-ARM_FILE = "arm.json"
-CHECKPOINT = "checkpoint"
 REPLAY_LOG = "replay.json"
 TRAINED = ("first_order", "smoothed_first_order")  # stages that store a whole checkpoint
 
@@ -63,21 +69,21 @@ def load_arm(
         needs: the memory that the stage takes, from the model's shape (``devices.estimate``).
 
     Raises:
-        HoldfastError: the folder holds neither, something it refers to is missing, or the weights
-            do not fit on the cards.
+        HoldfastError: the folder holds neither, something it refers to is missing or damaged, or
+            the weights do not fit on the cards.
     """
     folder = Path(folder)
     cards = free_cards() if cards is None else cards
     if (folder / MODEL_FILE).exists():
-        return _load(checkpoint_of(folder), read_json(folder / MODEL_FILE), cards, needs)
+        return _load(checkpoint_of(folder), base_record(folder), cards, needs)
     if not (folder / ARM_FILE).exists():
         raise HoldfastError(f"{folder} holds no {ARM_FILE} or {MODEL_FILE}: run its stage again")
-    arm = read_json(folder / ARM_FILE)
-    if arm["stage"] in TRAINED:
-        return _load(folder / CHECKPOINT, base_of(folder), cards, needs)
+    arm, base = arm_record(folder), base_of(folder)
+    if arm.stage in TRAINED:
+        return _load(folder / CHECKPOINT, base, cards, needs)
     from holdfast.arms.moves import apply_move
 
-    loaded = load_arm(folder / arm["parent"], cards=cards, needs=_moved(needs, folder))
+    loaded = load_arm(folder / arm.parent, cards=cards, needs=_moved(needs, folder))
     apply_move(loaded.model, folder)
     return loaded
 
@@ -88,7 +94,7 @@ def checkpoint_of(folder: str | Path) -> Path:
     Raises:
         HoldfastError: they came from the hub and are no longer in its cache.
     """
-    base = read_json(Path(folder) / MODEL_FILE)
+    base = base_record(Path(folder))
     if base["source"] == CHECKPOINT:
         return Path(folder) / CHECKPOINT
     if base["revision"]:
@@ -98,20 +104,18 @@ def checkpoint_of(folder: str | Path) -> Path:
 
 def base_of(folder: str | Path) -> dict[str, Any]:
     """Return the ``model.json`` at the root of an arm's lineage."""
-    root = Path(folder)
-    while not (root / MODEL_FILE).exists():
-        root = root / read_json(root / ARM_FILE)["parent"]
-    found: dict[str, Any] = read_json(root / MODEL_FILE)
-    return found
+    return base_record(root_of(Path(folder)))
 
 
 def load_tokenizer(source: str | Path, remote: bool = False) -> Tokenizer:
     """Load a tokenizer and give it a padding token when it has none.
 
     Raises:
-        HoldfastError: the tokenizer has no end-of-sequence token to pad with.
+        HoldfastError: the tokenizer has no end-of-sequence token to pad with, or needs code of its
+            own that may not be run.
     """
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=remote)
+    with foreign_code_told(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=remote)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise HoldfastError(f"the tokenizer of {source} has neither a pad nor an eos token")
@@ -127,18 +131,21 @@ def _load(
     remote = base["trust_remote_code"]
     dtype = getattr(torch, base["dtype"])
     places: dict[str, Device] | None = None
-    if cards:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=remote)
-        with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=remote)
-        places = device_map(empty, cards, _needed(needs, config, base["dtype"]))
-    model = AutoModelForCausalLM.from_pretrained(
-        source,
-        trust_remote_code=remote,
-        use_safetensors=True,
-        dtype=dtype,
-        device_map=places,
-    )
+    with foreign_code_told(source):
+        if cards:
+            config = AutoConfig.from_pretrained(source, trust_remote_code=remote)
+            with torch.device("meta"):
+                empty = AutoModelForCausalLM.from_config(
+                    config, dtype=dtype, trust_remote_code=remote
+                )
+            places = device_map(empty, cards, _needed(needs, config, base["dtype"]))
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            trust_remote_code=remote,
+            use_safetensors=True,
+            dtype=dtype,
+            device_map=places,
+        )
     tokenizer = load_tokenizer(source, remote=remote)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -147,11 +154,14 @@ def _load(
 
 def _moved(needs: Needs | None, folder: Path) -> Needs | None:
     """Return the memory of a stage, or of the replay of a log before it, whichever is more."""
+    from holdfast.arms.replay_log import replay_log
+    from holdfast.numerics.noise import STREAM
+
     if not (folder / REPLAY_LOG).exists():
         return needs
-    log = read_json(folder / REPLAY_LOG)
-    copies = 2 if log["settings"]["momentum"] > 0 else 1
-    master = torch.float32.itemsize * copies * log["dimension"]
+    log = replay_log(read_json(folder / REPLAY_LOG), STREAM)
+    copies = 2 if log.settings.momentum > 0 else 1
+    master = torch.float32.itemsize * copies * log.dimension
     return lambda shape: max(needs(shape) if needs else 0, shape.weights + master)
 
 

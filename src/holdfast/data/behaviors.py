@@ -59,6 +59,8 @@ def behavior_prompt(row: Mapping[str, Any]) -> str:
 def _behavior(path: Path, number: int, row: Row) -> Row:
     tags = row.get("tags", "")
     tags = tags.split(",") if isinstance(tags, str) else tags
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise HoldfastError(f"{path}, row {number} has tags that are no text: {tags!r:.60}")
     if not str(row["behavior"]).strip():
         raise HoldfastError(f"{path}, row {number} has an empty behavior")
     return {

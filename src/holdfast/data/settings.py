@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from holdfast.text import PathName, Repository
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|api[-_]?key|^sig$|^key$|auth")
@@ -22,12 +24,12 @@ class DataSource(BaseModel):
     pocket: str | None = Field(
         None, pattern=r"^[\w.-]+$", description="file name in the embedded world"
     )
-    path: str | None = Field(None, min_length=1, description="local file, relative to `data_root`")
+    path: PathName | None = Field(None, description="local file, relative to `data_root`")
     url: str | None = Field(
         None, pattern=r"^(https|file)://", description="https:// or file:// address; needs `sha256`"
     )
-    hub: str | None = Field(
-        None, min_length=1, description="Hugging Face dataset id; needs `revision` and `file`"
+    hub: Repository | None = Field(
+        None, description="Hugging Face dataset id; needs `revision` and `file`"
     )
     revision: Commit | None = Field(
         None, description="commit of the hub dataset, 40 hexadecimal digits"

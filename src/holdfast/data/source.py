@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import time
 import urllib.request
 from http.client import HTTPException
@@ -41,7 +43,7 @@ def fetch(
     elif source.pocket:
         path = _existing(Path(pocket_folder) / source.pocket, f"{setting}.pocket")
     else:
-        path = _existing(Path(data_root) / Path(str(source.path)).expanduser(), f"{setting}.path")
+        path = _existing(Path(data_root) / _home(str(source.path)), f"{setting}.path")
     if source.sha256:
         _verify(path, source.sha256, str(path), setting)
     return path
@@ -49,14 +51,19 @@ def fetch(
 
 def cached(source: DataSource, cache_folder: Path) -> Path:
     """Return where the download of ``source.url`` is kept."""
-    name = Path(unquote(urlsplit(str(source.url)).path)).name
-    return cache_folder / str(source.sha256) / (name or "download")
+    name = unquote(urlsplit(str(source.url)).path).rpartition("/")[2]
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-100:]  # the suffix tells the format
+    return cache_folder / str(source.sha256) / (safe or "download")
 
 
 def without_secrets(url: str) -> str:
     """Return ``url`` without user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+
+
+def _home(path: str) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises for unknown users)
 
 
 def _existing(path: Path, setting: str) -> Path:
@@ -94,7 +101,7 @@ def _transfer(url: str, shown: str, target: Path, setting: str) -> None:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:  # noqa: S310
                 _receive(response, shown, target)
                 return
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             if attempt == ATTEMPTS or _is_final(error) or url.startswith("file:"):
                 raise HoldfastError(
                     f"{setting}.url: {shown} could not be downloaded ({_reason(error)}); "
@@ -114,6 +121,8 @@ def _receive(response: Any, shown: str, target: Path) -> None:
 
 
 def _is_final(error: Exception) -> bool:
+    if isinstance(error, ValueError):  # the address is none
+        return True
     return isinstance(error, HTTPError) and error.code < 500 and error.code not in WORTH_RETRYING
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,8 +31,8 @@ def read_rows(path: str | Path) -> list[Row]:
     if not isinstance(values, list) or not values:
         raise HoldfastError(f"{path} holds no rows: it must be a table or a list, and not empty")
     rows = [{"text": value} if isinstance(value, str) else value for value in values]
-    if not all(isinstance(row, dict) for row in rows):
-        raise HoldfastError(f"{path}: every row must be an object or a string")
+    for number, row in enumerate(rows, start=1):
+        _check_row(path, number, row)
     return rows
 
 
@@ -101,6 +102,21 @@ def _value(path: Path, number: int, row: Row, name: str) -> Any:
     return row[name]
 
 
+def _check_row(path: Path, number: int, row: Any) -> None:
+    if not isinstance(row, dict):
+        raise HoldfastError(f"{path}: every row must be an object or a string")
+    try:
+        json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise HoldfastError(
+            f"{path}, row {number} holds half of a surrogate pair, which is no text; take it out"
+        ) from None
+    except (TypeError, ValueError):
+        raise HoldfastError(
+            f"{path}, row {number} holds a value that JSON cannot hold; give text and numbers"
+        ) from None
+
+
 def _check_encoding(path: Path) -> None:
     try:
         path.read_bytes().decode("utf-8")
@@ -113,9 +129,14 @@ def _check_encoding(path: Path) -> None:
 def _csv(path: Path) -> list[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows: list[Row] = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            header = list(reader.fieldnames or ())
+            rows: list[Row] = list(reader)
     except csv.Error as error:
         raise HoldfastError(f"{path} is not a valid CSV file ({error})") from None
+    doubled = [name for name in header if header.count(name) > 1]
+    if doubled:
+        raise HoldfastError(f"{path} has more than one column '{doubled[0]}'; rename the others")
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise HoldfastError(f"{path}, row {number} has more or fewer cells than the header")

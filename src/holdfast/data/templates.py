@@ -29,7 +29,7 @@ def load_template(path: Path) -> dict[str, str]:
             raise HoldfastError(f"{path} holds no template '{name}'")
         try:
             filled = template.format(**{field: f"\0{field}\0" for field in fields})
-        except (KeyError, IndexError, ValueError):
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):
             filled = ""
         if not all(filled.count(f"\0{field}\0") == 1 for field in fields):
             places = ", ".join(f"{{{field}}}" for field in fields)
@@ -45,6 +45,6 @@ def _literal(path: Path) -> Any:
                 isinstance(target, ast.Name) and target.id == LITERAL for target in node.targets
             ):
                 return ast.literal_eval(node.value)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise HoldfastError(f"{path}: {LITERAL} cannot be read ({type(error).__name__})") from None
     raise HoldfastError(f"{path} does not define {LITERAL}")
