@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from holdfast.checkpoints.atomic import atomic_file
+from holdfast.checkpoints.state import read_state
 
 CHECKPOINT = "training.pt"
+KEYS = ("identity", "parameters", "optimizer", "history")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def load_state(
     """
     if not path.exists():
         return []
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = read_state(path, KEYS, mmap=True)
     if state["identity"] != identity:
         return []
     for name, parameter in model.named_parameters():
@@ -82,7 +84,7 @@ def load_state(
 @torch.no_grad()
 def load_trained(path: Path, model: Any) -> list[TrainingStep]:
     """Round the parameters of a finished training into ``model``, one by one; return its steps."""
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = read_state(path, KEYS, mmap=True)
     for name, parameter in model.named_parameters():
         parameter.copy_(state["parameters"][name])
     return [TrainingStep(**entry) for entry in state["history"]]

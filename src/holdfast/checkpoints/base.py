@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.checkpoints.atomic import atomic_dir, write_json
+from holdfast.checkpoints.code import check_origin, foreign_code_told
 from holdfast.checkpoints.hub import fetch_snapshot
 from holdfast.checkpoints.load import CHECKPOINT, MODEL_FILE, load_tokenizer
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.checkpoints.shards import check_shards
 from holdfast.errors import HoldfastError
+from holdfast.text import tell
 
 TokenizerNeed = Literal["none", "plain", "chat"]
 
@@ -44,6 +46,7 @@ def prepare_model(
             _make(settings, made / CHECKPOINT, scratch, made_from)
         checkpoint = outside or made / CHECKPOINT
         where = f"{setting}.{settings.kind}"
+        check_origin(checkpoint, where)
         check_shards(checkpoint, where)
         if tokenizer != "none":
             _check_tokenizer(checkpoint, where, settings, chat=tokenizer == "chat")
@@ -111,7 +114,7 @@ def _check_tokenizer(
             " instruction-tuned checkpoint, or add its chat_template.jinja"
         )
     if tokenizer.pad_token == tokenizer.eos_token:
-        print(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
+        tell(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
 
 
 def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
@@ -119,10 +122,13 @@ def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
     from transformers import AutoConfig
 
     try:
-        config: Any = AutoConfig.from_pretrained(
-            checkpoint, trust_remote_code=settings.trust_remote_code
-        )
+        with foreign_code_told(checkpoint):
+            config: Any = AutoConfig.from_pretrained(
+                checkpoint, trust_remote_code=settings.trust_remote_code
+            )
         found = int(config.get_text_config().num_hidden_layers)
+    except HoldfastError as error:
+        raise HoldfastError(f"{setting}.{settings.kind}: {error}") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise HoldfastError(
             f"{setting}.{settings.kind}: {checkpoint / 'config.json'} is not that of a language"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from holdfast.pocket.settings import BaseModelSettings, JudgeModelSettings
+from holdfast.text import PathName, Repository
 
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 DType = Literal["float32", "bfloat16", "float16"]
@@ -36,11 +37,11 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hub: str | None = Field(None, description="Hugging Face repository id; needs `revision`")
+    hub: Repository | None = Field(None, description="Hugging Face repository id; needs `revision`")
     revision: Revision | None = Field(
         None, description="commit of the hub repository, 40 hexadecimal digits"
     )
-    path: str | None = Field(None, description="local Hugging Face folder (safetensors)")
+    path: PathName | None = Field(None, description="local Hugging Face folder (safetensors)")
     pocket: BaseModelSettings | None = Field(
         None, description="base model of the embedded world, trained by the run"
     )

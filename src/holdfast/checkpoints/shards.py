@@ -44,6 +44,8 @@ def _promised(index: Path, setting: str) -> dict[str, set[str]]:
         raise HoldfastError(f"{setting}: {index} has no `weight_map`; download it again")
     promised: dict[str, set[str]] = {}
     for tensor, name in places.items():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise HoldfastError(f"{setting}: {index} names no file of its folder: {name!r:.80}")
         promised.setdefault(name, set()).add(tensor)
     return promised
 

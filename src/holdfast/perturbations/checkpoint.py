@@ -56,11 +56,13 @@ def prepare_checkpoints(settings: Checkpoint, *, base: Path, folder: Path) -> No
             source = variant.model_dump(include={"hub", "path", "revision"})
             try:
                 prepare_model(ModelSettings(**source), made / level, made / level, [])
-                _check(_folder(made / level), checkpoint_of(base))
+                _check(_folder(made / level), base)
             except HoldfastError as error:
                 raise HoldfastError(f"checkpoint '{level}' of {variant.model}: {error}") from None
             if not _has_tokenizer(_folder(made / level)):
-                load_tokenizer(checkpoint_of(base)).save_pretrained(made / level)
+                remote = base_of(base)["trust_remote_code"]
+                tokenizer = load_tokenizer(checkpoint_of(base), remote=remote)
+                tokenizer.save_pretrained(made / level)
 
 
 def load_copy(copy: Path, arm: Path) -> Loaded:
@@ -144,7 +146,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _check(folder: Path, base: Path) -> None:
     config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    expected: Any = AutoConfig.from_pretrained(base)
+    expected: Any = AutoConfig.from_pretrained(
+        checkpoint_of(base), trust_remote_code=base_of(base)["trust_remote_code"]
+    )
     settings = getattr(config, "quantization_config", None)
     if not settings:
         raise HoldfastError("its config.json has no quantization_config: it is not quantized")

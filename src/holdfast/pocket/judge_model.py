@@ -58,7 +58,7 @@ def train_judge(
     """
     world = read_world(world_folder)
     base = LlamaForCausalLM.from_pretrained(base_folder, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(base_folder)
+    tokenizer = AutoTokenizer.from_pretrained(base_folder, trust_remote_code=False)
     judged = judged_completions(world, base, tokenizer, settings)
     if settings.labels == "safe_unsafe":
         vocabulary = read_json(world_folder / "world.json")["vocabulary"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.checkpoints.atomic import atomic_file
+from holdfast.checkpoints.state import read_state
 from holdfast.progress import track
 
 SAVE_EVERY = 100
@@ -93,7 +94,7 @@ def _restore(
 ) -> int:
     if path is None or not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = read_state(path, ("identity", "step", "model", "optimizer"))
     if state["identity"] != identity:
         return 0
     model.load_state_dict(state["model"])
