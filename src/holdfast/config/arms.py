@@ -15,8 +15,8 @@ from holdfast.arms.settings import (
     SmoothedFirstOrder,
     ZerothOrder,
 )
-from holdfast.config.names import Name
 from holdfast.sweeps.settings import Sweep, checked_sweep
+from holdfast.text import Name
 
 
 class Original(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
@@ -13,8 +14,11 @@ from pydantic_core import ErrorDetails
 from holdfast.config.references import check_references
 from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError, nearest
+from holdfast.text import encodable
 
 DATA_ROOT = "HOLDFAST_DATA"
+MOST_VALUES, DEEPEST = 20_000, 32
+LARGEST = 10**18
 PLAIN = {int: "a whole number", float: "a number", str: "text"}
 
 
@@ -27,6 +31,7 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
     Raises:
         HoldfastError: the first mistake found: its path, its value, and what is right.
     """
+    _check_values(config)
     values: dict[str, Any] = _without_nulls(config, Settings)
     if os.environ.get(DATA_ROOT):
         values["data_root"] = os.environ[DATA_ROOT]
@@ -36,6 +41,39 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         raise HoldfastError(describe(_first(error))) from None
     check_references(settings)
     return settings
+
+
+def _check_values(config: Any) -> None:
+    """Refuse what YAML can hold and no setting can: cycles, endless repetition, odd numbers."""
+    if not isinstance(config, Mapping):
+        raise HoldfastError("the config must be a dictionary from settings to values")
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), config)]
+    for _ in range(MOST_VALUES):
+        if not waiting:
+            return
+        path, value = waiting.pop()
+        if len(path) > DEEPEST:
+            break
+        if isinstance(value, Mapping):
+            for key, entry in value.items():
+                waiting += [((*path, f"{key!s:.64}"), one) for one in (key, entry)]
+        elif isinstance(value, list):
+            waiting += [((*path, str(place)), entry) for place, entry in enumerate(value)]
+        elif isinstance(value, str) and value != encodable(value):
+            raise HoldfastError(f"{'.'.join(path)}: this is no text: it holds half of a character")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise HoldfastError(f"{'.'.join(path)}: {value} is wrong: give a finite number")
+        elif isinstance(value, int) and abs(value) >= LARGEST:
+            raise HoldfastError(
+                f"{'.'.join(path)}: this number is wrong: give one of at most 18 digits"
+            )
+        elif not isinstance(value, str | int | float | NoneType):
+            kind = type(value).__name__
+            raise HoldfastError(f"{'.'.join(path)}: {kind} is wrong: give text (in quotes)")
+    raise HoldfastError(
+        f"the config has more than {MOST_VALUES:,} values, or values more than {DEEPEST} deep: an"
+        " alias (*name) in it may hold itself, or be repeated within others"
+    )
 
 
 def _without_nulls(value: Any, annotation: Any) -> Any:

@@ -1,17 +1,10 @@
-"""Names that users give: parts of paths, of targets and of wildcards; and what they refer to."""
+"""Names in the settings that must exist elsewhere in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
-
-from pydantic import Field
 
 from holdfast.errors import HoldfastError, nearest
-
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)
-]
 
 
 def known(path: str, name: str, catalogue: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.arms import Arm, ZerothOrderArm
-from holdfast.config.names import Name
 from holdfast.data.settings import DataSource
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
@@ -17,6 +16,7 @@ from holdfast.pocket.settings import WorldSettings
 from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.settings import TableSettings
 from holdfast.sweeps.settings import SweepSettings
+from holdfast.text import Name, PathName
 from holdfast.utility.settings import LmEvalSettings, PerplexitySettings
 
 CATALOGUES = ("models", "arms", "selections", "perturbations", "judges", "tables", "figures")
@@ -140,7 +140,7 @@ class Settings(_Frozen):
     gpus: int = Field(
         0, ge=0, description="GPUs that one heavy job asks for; 0 computes on the processors"
     )
-    data_root: str = Field(
+    data_root: PathName = Field(
         ".", description="folder that `path:` sources start from; HOLDFAST_DATA overrides it"
     )
     pocket: WorldSettings = Field(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from holdfast.arms.settings import FirstOrder
 from holdfast.checkpoints.settings import Revision
 from holdfast.data.settings import DataSource
+from holdfast.text import Name, PathName, Repository
 
 WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
@@ -81,7 +82,7 @@ class Gptq(_Perturbation):
         description="library that quantizes; `gptqmodel`, AutoGPTQ's successor, runs in its own"
         " environment: start snakemake with `--sdm conda`",
     )
-    levels: dict[str, GptqLevel] = Field(min_length=1, description="grids by name")
+    levels: dict[Name, GptqLevel] = Field(min_length=1, description="grids by name")
     calibration_samples: int = Field(128, ge=1, description="texts that GPTQ sees")
     max_length: int = Field(2048, ge=8, description="longest calibration text, in tokens")
 
@@ -118,11 +119,11 @@ class Variant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     model: str = Field(description="entry of `models` that it was made from")
     arm: str = Field("original", description="entry of `arms` that it is a copy of")
-    hub: str | None = Field(None, description="Hugging Face repository id; needs `revision`")
+    hub: Repository | None = Field(None, description="Hugging Face repository id; needs `revision`")
     revision: Revision | None = Field(
         None, description="commit of the hub repository, 40 hexadecimal digits"
     )
-    path: str | None = Field(None, description="local Hugging Face folder (safetensors)")
+    path: PathName | None = Field(None, description="local Hugging Face folder (safetensors)")
 
     @model_validator(mode="after")
     def _one_source(self) -> Variant:
@@ -145,7 +146,7 @@ class Checkpoint(_Perturbation):
 
     stored: ClassVar[bool] = True
     kind: Literal["checkpoint"]
-    levels: dict[str, list[Variant]] = Field(
+    levels: dict[Name, list[Variant]] = Field(
         min_length=1,
         description="checkpoints by name, each for the arms and models that it exists for",
     )
@@ -195,7 +196,7 @@ class FakeQuant(_Perturbation):
     """W4A4: weights and activations of every decoder linear rounded at run time (RTN)."""
 
     kind: Literal["fake_quant"]
-    levels: dict[str, FakeQuantLevel] = Field(min_length=1, description="grids by name")
+    levels: dict[Name, FakeQuantLevel] = Field(min_length=1, description="grids by name")
 
     @property
     def note(self) -> str:

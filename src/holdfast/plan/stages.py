@@ -48,9 +48,10 @@ def params(stage: str, *parts: Any) -> str:
     """Return the canonical form of a stage's version and settings, for ``params:``.
 
     Settings come in the order of their types' fields, whatever their order in the config; only the
-    dictionaries that users name the keys of keep theirs, since tables show it.
+    dictionaries that users name the keys of keep theirs, since tables show it. No text in it can
+    end a script of Snakemake's report, which holds the parameters of every result.
     """
-    return json.dumps([VERSIONS[stage], *map(_dump, parts)])
+    return json.dumps([VERSIONS[stage], *map(_dump, parts)]).replace("<", r"\u003c")
 
 
 def any_of(names: Iterable[str]) -> str:

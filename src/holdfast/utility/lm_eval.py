@@ -27,6 +27,7 @@ class LmEval:
     def __init__(self, settings: LmEvalSettings, documents: Mapping[str, Path]) -> None:
         from lm_eval.tasks import TaskManager
 
+        _sandbox_templates()
         self.settings = settings
         self._halving = Halving("lm-eval", "take the task with the longest questions out")
         self._rows = settings.batch_size
@@ -85,6 +86,21 @@ class LmEval:
             for name, metric in self._metrics.items()
             for leaves in [self._leaves[name]]
         }
+
+
+def _sandbox_templates() -> None:
+    """Let the templates of tasks, which a config may hold, compute text and nothing else."""
+    from jinja2.sandbox import SandboxedEnvironment
+    from lm_eval import utils
+
+    if not isinstance(utils.env, SandboxedEnvironment):
+        sandbox = SandboxedEnvironment(
+            loader=utils.env.loader,
+            undefined=utils.env.undefined,
+            keep_trailing_newline=utils.env.keep_trailing_newline,
+        )
+        sandbox.filters |= utils.env.filters
+        utils.env = sandbox
 
 
 def _metric(name: str, loaded: dict[str, Any]) -> str:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from holdfast.data.settings import DataSource
+
+# lm-eval has names of more than 80 letters, some with parentheses; a local one names a file too.
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", max_length=128)]
+LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+# Keys of a task file that take code or data from elsewhere, where nothing pins it.
+FOREIGN = (
+    "include",
+    "class",
+    "custom_dataset",
+    "dataset_path",
+    "dataset_name",
+    "dataset_kwargs",
+    "process_docs",
+    "process_results",
+    "use_prompt",
+)
 
 
 class PerplexitySettings(BaseModel):
@@ -32,6 +50,11 @@ class LmEvalTask(BaseModel):
     def _both_or_none(self) -> LmEvalTask:
         if (self.data is None) != (self.config is None):
             raise ValueError("a local task needs `data` and `config`, one of lm-eval's own neither")
+        found = {*FOREIGN, "hf_evaluate"} & set(_keys(self.config or {}))
+        if found:
+            raise ValueError(
+                f"`config` must not have `{min(found)}`, which takes code or data from elsewhere"
+            )
         return self
 
 
@@ -40,8 +63,26 @@ class LmEvalSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: dict[str, LmEvalTask] = Field(min_length=1, description="tasks and groups by name")
+    tasks: dict[TaskName, LmEvalTask] = Field(min_length=1, description="tasks and groups by name")
     limit: int | None = Field(
         None, ge=1, description="first documents used per (sub)task; null: all"
     )
     batch_size: int = Field(16, ge=1, description="requests a batch")
+
+    @model_validator(mode="after")
+    def _local_names_are_file_names(self) -> LmEvalSettings:
+        for name, task in self.tasks.items():
+            if task.data and not LOCAL.fullmatch(name):
+                raise ValueError(
+                    f"task '{name}': give a local task a name of letters, digits, `_`, `-` and `.`"
+                )
+        return self
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield the keys of nested dictionaries and lists."""
+    if isinstance(value, dict):
+        yield from value
+    for entry in value.values() if isinstance(value, dict) else value:
+        if isinstance(entry, dict | list):
+            yield from _keys(entry)
