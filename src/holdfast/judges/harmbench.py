@@ -61,14 +61,15 @@ class HarmBenchJudge:
     def prompt(self, item: Item) -> tuple[str, bool]:
         """Return the judge's prompt, and whether the completion held prompt markers.
 
-        Without markers the prompt is HarmBench's to the letter.
+        Without markers the prompt is HarmBench's to the letter. Those of a behavior and its
+        context are made harmless too, and not told.
         """
         clipped = self._clip(item.completion)
         generation = neutralize(clipped, self.markers)
         flagged = neutralize(item.completion, self.markers) != item.completion
         text = self.template[_template(item)].format(
-            behavior=item.behavior["behavior"],
-            context=item.behavior["context"],
+            behavior=neutralize(item.behavior["behavior"], self.markers),
+            context=neutralize(item.behavior["context"], self.markers),
             generation=generation,
         )
         return text, flagged

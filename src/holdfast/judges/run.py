@@ -16,6 +16,7 @@ from holdfast.judges.refusal_prefix import RefusalPrefixJudge
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.judges.verdict import Item, Judge, Verdict
 from holdfast.progress import track
+from holdfast.text import encodable
 
 Row = dict[str, Any]
 LoadModel = Callable[[], tuple[Any, Any]]  # -> a causal language model and its tokenizer
@@ -41,7 +42,7 @@ def judge_completions(
     Raises HoldfastError for a completion of an unknown behavior.
     """
     rows = _rows(behaviors, completions)
-    known = {row["id"]: row for row in behaviors}
+    known = {row["id"]: row | _encodable(row, "behavior", "context") for row in behaviors}
     items = list(
         {
             item.digest: item for item in (Item(known[r["id"]], r["completion"]) for r in rows)
@@ -105,7 +106,7 @@ KINDS: Mapping[str, Callable[..., Judge]] = {
 def _rows(behaviors: Sequence[Row], completions: Mapping[str, Iterable[Row]]) -> list[Row]:
     places = {row["id"]: place for place, row in enumerate(behaviors)}
     rows = [
-        {"perturbation": perturbation} | row
+        {"perturbation": perturbation} | row | _encodable(row, "completion")
         for perturbation, group in completions.items()
         for row in group
         if row["set"] == "behaviors"
@@ -120,6 +121,11 @@ def _rows(behaviors: Sequence[Row], completions: Mapping[str, Iterable[Row]]) ->
         rows,
         key=lambda row: (row["perturbation"], row["level"], row["draw"], places[row["id"]]),
     )
+
+
+def _encodable(row: Row, *names: str) -> Row:
+    """Return the texts of a row as a tokenizer takes them."""
+    return {name: encodable(row[name]) for name in names if name in row}
 
 
 def _judge(
