@@ -145,7 +145,7 @@ def test_a_download_stays_in_its_folder(name: str) -> None:
     source = DataSource(url=f"https://example.org/{name}", sha256="0" * 64)
     kept = cached(source, Path("cache"))
     assert kept.parent == Path("cache") / ("0" * 64)
-    assert re.fullmatch(r"[\w-][\w.-]{0,99}", kept.name)
+    assert re.fullmatch(r"[\w-][\w. -]{0,99}", kept.name)
 
 
 def local_task(**config: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def fetch(
 def cached(source: DataSource, cache_folder: Path) -> Path:
     """Return where the download of ``source.url`` is kept."""
     name = unquote(urlsplit(str(source.url)).path).rpartition("/")[2]
-    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-100:]  # the suffix tells the format
+    safe = re.sub(r"[^\w. -]", "_", name).lstrip(". ")[-100:]  # the suffix tells the format
     return cache_folder / str(source.sha256) / (safe or "download")
 
 
