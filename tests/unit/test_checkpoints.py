@@ -30,7 +30,13 @@ from holdfast.checkpoints.atomic import (
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import base_of, load_arm
-from holdfast.checkpoints.manifest import artifact_hash, manifest_path, verify, write_manifest
+from holdfast.checkpoints.manifest import (
+    artifact_hash,
+    is_made,
+    manifest_path,
+    verify,
+    write_manifest,
+)
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
 
@@ -105,6 +111,20 @@ def test_a_torn_journal_keeps_every_whole_line(
     assert Journal(path, {"work": 1}).entries() == expected
 
 
+def test_a_damaged_line_of_a_journal_is_done_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", {"work": 1})
+    for key in "abc":
+        journal.append(key, "text")
+    whole = (tmp_path / "j").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    place = whole.index(b"text", len(lines[0]) + len(lines[1]))
+    (tmp_path / "j").write_bytes(whole[:place] + b"l" + whole[place + 1 :])
+    found = Journal(tmp_path / "j", {"work": 1})
+    assert found.entries() == {"a": "text", "c": "text"}
+    found.append("b", "text")
+    assert Journal(tmp_path / "j", {"work": 1}).entries() == dict.fromkeys("acb", "text")
+
+
 def test_the_journal_of_other_work_is_started_afresh(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", {"work": 1})
     journal.append("a", 1)
@@ -135,6 +155,61 @@ def test_a_flipped_byte_is_found_by_the_manifest(tmp_path: Path) -> None:
     artifact.write_bytes(b"abd\n")
     with pytest.raises(HoldfastError, match=r"verdicts\.jsonl does not have the hash"):
         verify(artifact)
+
+
+@pytest.mark.parametrize("content", ["", '{"outputs": ', "[]", "{}", '{"outputs": 1}'])
+def test_a_torn_manifest_is_named_with_what_to_do(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text("1")
+    write_manifest([str(tmp_path / "a.json")], [], "judge", {}, None)
+    manifest_path(tmp_path / "a.json").write_text(content)
+    with pytest.raises(HoldfastError, match=r"a\.json\.manifest\.json is torn or no manifest"):
+        verify(tmp_path / "a.json")
+
+
+def test_an_edited_manifest_speaks_against_its_artifact_and_a_missing_one_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.json").write_text("1")
+    write_manifest([str(tmp_path / "a.json")], [], "judge", {}, None)
+    path = manifest_path(tmp_path / "a.json")
+    write_json(path, read_json(path) | {"outputs": {"a.json": "0" * 64}})
+    with pytest.raises(HoldfastError, match=r"a\.json does not have the hash"):
+        verify(tmp_path / "a.json")
+    path.unlink()
+    verify(tmp_path / "a.json")
+
+
+def test_jobs_that_were_grouped_otherwise_before_do_not_speak_against_an_output(
+    tmp_path: Path,
+) -> None:
+    first, second = outputs = [str(tmp_path / name) for name in ("a.jsonl", "z.jsonl")]
+    for content in ("old", "new"):
+        for output in outputs:
+            Path(output).write_text(content)
+        if content == "old":
+            write_manifest([first], [], "judge", {}, None)
+            write_manifest([second], [], "judge", {}, None)
+    write_manifest([second, first], [], "judge", {}, None)
+    for output in outputs:
+        verify(output)
+        assert artifact_hash(output) == sha256(output)
+    Path(first).write_text("newer")
+    with pytest.raises(HoldfastError, match=r"a\.jsonl does not have the hash"):
+        verify(first)
+
+
+def test_a_job_is_made_when_all_its_outputs_are_there_and_whole(tmp_path: Path) -> None:
+    outputs = [str(tmp_path / name) for name in ("weights", "cost.json")]
+    job = (outputs, [], "first_order", {"arm": "fo"}, [{"steps": 3}])
+    (tmp_path / "weights").mkdir()
+    assert not is_made(*job)
+    (tmp_path / "cost.json").write_text("1")
+    assert not is_made(*job)
+    write_manifest(*job)
+    assert is_made(*job)
+    assert not is_made(*job[:-1], [{"steps": 4}])
+    (tmp_path / "weights" / "x").write_text("1")
+    assert not is_made(*job)
 
 
 def test_outputs_of_one_name_in_several_folders_keep_their_own_hashes(tmp_path: Path) -> None:
@@ -317,3 +392,5 @@ def test_hashes_of_folders_see_names_and_contents(tmp_path: Path) -> None:
     before = sha256(tmp_path)
     (tmp_path / "a").rename(tmp_path / "c")
     assert sha256(tmp_path) != before
+    with pytest.raises(HoldfastError, match="d is not there"):
+        sha256(tmp_path / "d")

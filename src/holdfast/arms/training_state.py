@@ -51,8 +51,9 @@ def save_state(
         "history": [vars(entry) for entry in history],
     }
     if writes:
-        with atomic_file(path) as temporary:
-            torch.save(state, temporary)
+        # Given a path, torch would not say why it cannot write there.
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
 
 @torch.no_grad()

@@ -14,23 +14,29 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
+from holdfast.storage import told
 
 SNAKEMAKE_TIMESTAMP = ".snakemake_timestamp"  # put into a folder after it was made
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it into place when the block succeeds."""
+    """Yield a temporary path beside ``path``; rename it into place when the block succeeds.
+
+    Raises:
+        HoldfastError: the file system refuses it: no room, read-only, no permission.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -38,19 +44,30 @@ def atomic_dir(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; rename it over ``path`` when the block succeeds.
 
     What a killed process left of the same folder, which may be gigabytes, is removed first.
+
+    Raises:
+        HoldfastError: the file system refuses it: no room, read-only, no permission.
     """
     path = Path(path)
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
+    with told(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            replace_dir(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_dir(whole: Path, path: Path) -> None:
+    """Rename the folder ``whole`` to ``path``, in the place of what is there."""
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        whole.replace(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -122,11 +139,17 @@ def read_jsonl(path: str | Path) -> list[Any]:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the hex digest of a file, or of a folder's file names and contents."""
+    """Return the hex digest of a file, or of a folder's file names and contents.
+
+    Raises:
+        HoldfastError: there is neither.
+    """
     path = Path(path)
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        raise HoldfastError(f"{path} is not there: run what makes it again")
     digest = hashlib.sha256()
     for member in sorted(entry for entry in path.rglob("*") if entry.is_file()):
         if member.name == SNAKEMAKE_TIMESTAMP:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import parse_json
+from holdfast.checkpoints.atomic import write_text
+from holdfast.storage import told
 
 
 class Journal:
-    """JSON lines: a header that says what the work is, then one ``[key, value]`` a finished piece.
+    """A header that says what the work is, then a line a finished piece: checksum, [key, value].
 
     A journal whose header differs from ``header`` belongs to other work and is started afresh.
-    A line torn by a kill, or damaged, is dropped with everything after it.
+    A line torn by a kill or a full disk, or damaged later, is as if it had not been written.
     """
 
     def __init__(self, path: str | Path, header: dict[str, Any]) -> None:
@@ -32,32 +35,31 @@ class Journal:
         return self._entries[key]
 
     def append(self, key: str, value: Any) -> None:
-        """Record one finished piece; it survives a SIGKILL from here on."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, value]) + "\n")
+        """Record one finished piece; it survives a SIGKILL from here on.
+
+        Raises:
+            HoldfastError: the file system refuses it: no room, read-only, no permission.
+        """
+        piece = json.dumps([key, value])
+        with told(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{_checksum(piece)} {piece}\n")
         self._entries[key] = value
 
     def _recover(self) -> dict[str, Any]:
-        lines = self._whole_lines()
-        if not lines or lines[0] != self._header:
-            lines = [self._header]
-        entries: dict[str, Any] = {}
-        kept = lines[:1]
-        for line in lines[1:]:
-            try:
-                entry = parse_json(line)
-            except ValueError:
-                break
-            if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
-                break
-            entries[entry[0]] = entry[1]
-            kept.append(line)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        return entries
+        """Read what is whole; cut off a torn end, so that the next line does not join it."""
+        whole, newline, _ = self._content().rpartition(b"\n")
+        header, *lines = whole.decode("utf-8", errors="replace").split("\n")
+        if header != self._header:
+            write_text(self.path, f"{self._header}\n")
+            return {}
+        with told(self.path):
+            os.truncate(self.path, len(whole + newline))  # never rewritten: a kill loses nothing
+        pieces = (line.partition(" ") for line in lines)
+        return dict(json.loads(piece) for given, _, piece in pieces if given == _checksum(piece))
 
-    def _whole_lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        return text.split("\n")[:-1]
+    def _content(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
+
+
+def _checksum(piece: str) -> str:
+    return f"{zlib.crc32(piece.encode()):08x}"

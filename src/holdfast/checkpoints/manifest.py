@@ -11,6 +11,7 @@ from typing import Any
 from holdfast.checkpoints.atomic import read_json, sha256, write_json
 from holdfast.errors import HoldfastError
 
+SUFFIX = ".manifest.json"
 PACKAGES = (
     "holdfast",
     "torch",
@@ -29,7 +30,7 @@ PACKAGES = (
 def manifest_path(artifact: str | Path) -> Path:
     """Return where the manifest of ``artifact`` lies: beside it."""
     artifact = Path(artifact)
-    return artifact.with_name(f"{artifact.name}.manifest.json")
+    return artifact.with_name(f"{artifact.name}{SUFFIX}")
 
 
 @functools.cache
@@ -56,25 +57,46 @@ def commit() -> str | None:
     return run.stdout.strip()
 
 
-def recorded_hash(path: str | Path) -> str | None:
-    """Return the hash of ``path`` that some manifest beside it recorded, if there is one."""
+def recorded_hashes(path: str | Path) -> set[str]:
+    """Return the hashes of ``path`` that the manifests beside it recorded.
+
+    There is one, or none; more when jobs that were grouped otherwise once made it too.
+
+    Raises:
+        HoldfastError: a file of that name is torn, or no manifest.
+    """
     path = Path(path)
-    for manifest in sorted(path.parent.glob("*.manifest.json")):
-        outputs: dict[str, str] = read_json(manifest)["outputs"]
-        if path.name in outputs:
-            return outputs[path.name]
-    return None
+    manifests = sorted(path.parent.glob(f"*{SUFFIX}"))
+    return {outputs[path.name] for outputs in map(_outputs, manifests) if path.name in outputs}
 
 
 def artifact_hash(path: str | Path) -> str:
     """Return the hash of ``path``: from its manifest where it has one, else computed."""
-    return recorded_hash(path) or sha256(path)
+    recorded = recorded_hashes(path)
+    return recorded.pop() if len(recorded) == 1 else sha256(path)
 
 
 def write_manifest(
     outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
 ) -> None:
     """Write what made a job's outputs: in each folder, beside the first of them."""
+    for path, manifest in _manifests(outputs, inputs, rule, wildcards, settings).items():
+        write_json(path, manifest)
+
+
+def is_made(
+    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
+) -> bool:
+    """Return whether all outputs are there, whole, and made by this very job."""
+    if not all(Path(output).exists() for output in outputs):
+        return False
+    manifests = _manifests(outputs, inputs, rule, wildcards, settings)
+    return all(path.exists() and read_json(path) == made for path, made in manifests.items())
+
+
+def _manifests(
+    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
+) -> dict[Path, dict[str, Any]]:
     made = {
         "rule": rule,
         "wildcards": wildcards,
@@ -88,20 +110,33 @@ def write_manifest(
     folders: dict[Path, list[Path]] = {}
     for output in map(Path, outputs):
         folders.setdefault(output.parent, []).append(output)
-    for group in folders.values():
-        hashes = {output.name: sha256(output) for output in group}
-        write_json(manifest_path(group[0]), made | {"outputs": hashes})
+    return {
+        manifest_path(group[0]): made | {"outputs": {path.name: sha256(path) for path in group}}
+        for group in folders.values()
+    }
 
 
 def verify(artifact: str | Path) -> None:
     """Compare ``artifact`` with the hash its manifest recorded; without a manifest, do nothing.
 
     Raises:
-        HoldfastError: the bytes differ, so a result built on it could not be trusted.
+        HoldfastError: the bytes differ, so a result built on it could not be trusted; or a
+            manifest beside it is damaged itself.
     """
-    expected = recorded_hash(artifact)
-    if expected is not None and sha256(artifact) != expected:
+    expected = recorded_hashes(artifact)
+    if expected and sha256(artifact) not in expected:
         raise HoldfastError(
             f"{artifact} does not have the hash that its manifest recorded: it was damaged or"
             " edited after it was made; delete it and run again"
         )
+
+
+def _outputs(manifest: Path) -> dict[str, str]:
+    try:
+        outputs: dict[str, str] = read_json(manifest)["outputs"]
+        return dict(outputs)
+    except (HoldfastError, LookupError, TypeError, ValueError):
+        raise HoldfastError(
+            f"{manifest} is torn or no manifest, so that damage to the files beside it cannot be"
+            " told: delete it and them, and run again"
+        ) from None

@@ -21,7 +21,7 @@ def read_state(path: Path, keys: Iterable[str], *, mmap: bool = False) -> dict[s
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise _damaged(path) from error
     if not isinstance(state, dict) or not set(keys) <= set(state):
         raise _damaged(path)
@@ -29,4 +29,6 @@ def read_state(path: Path, keys: Iterable[str], *, mmap: bool = False) -> dict[s
 
 
 def _damaged(path: Path) -> HoldfastError:
-    return HoldfastError(f"{path} is no state of a training, or a damaged one: delete it")
+    return HoldfastError(
+        f"{path}, a training's last state, is cut off or damaged: delete it and run again"
+    )

@@ -17,6 +17,7 @@ from holdfast.checkpoints.atomic import atomic_file, sha256
 from holdfast.data.settings import DataSource
 from holdfast.errors import HoldfastError
 from holdfast.progress import track
+from holdfast.storage import told
 
 ATTEMPTS = 3
 CHUNK = 1 << 20
@@ -113,7 +114,7 @@ def _transfer(url: str, shown: str, target: Path, setting: str) -> None:
 def _receive(response: Any, shown: str, target: Path) -> None:
     size = int(response.headers.get("Content-Length") or 0)
     chunks = iter(lambda: response.read(CHUNK), b"")
-    with target.open("wb") as file:
+    with told(target), target.open("wb") as file:
         for chunk in track(chunks, f"download {shown} (MiB)", math.ceil(size / CHUNK) or None):
             file.write(chunk)
         if file.tell() < size:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import atomic_dir, read_jsonl
+from holdfast.checkpoints.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.checkpoints.load import device, load_arm, load_tokenizer
 from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.engine.batches import encode_pairs
@@ -40,10 +40,9 @@ def make_quantized(
             continue
         with atomic_dir(waiting / level) as made:
             quantize(gptq_grid(settings, level), made)
-    with atomic_dir(folder) as made:
-        for level in settings.levels:
-            (waiting / level).rename(made / level)
-    shutil.rmtree(waiting)  # a killed job may have left half a level there
+    for half in waiting.glob(".*.part"):  # of a killed job, for a level that is whole by now
+        shutil.rmtree(half)
+    replace_dir(waiting, folder)  # all at once: moved one by one, a kill would lose some
 
 
 def _llm_compressor(arm: Path, pairs: list[dict[str, str]], max_length: int) -> Quantizer:

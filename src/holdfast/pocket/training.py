@@ -82,8 +82,9 @@ def _save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with atomic_file(path) as temporary:
-        torch.save(state, temporary)
+    # Given a path, torch would not say why it cannot write there.
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def _restore(
