@@ -7,14 +7,17 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from holdfast.checkpoints.hub import mask
-from holdfast.checkpoints.manifest import verify, write_manifest
+from holdfast.checkpoints.manifest import is_made, verify, write_manifest
+from holdfast.claim import claim
 from holdfast.devices.lease import lease
 from holdfast.errors import HoldfastError
+from holdfast.storage import refusal
 
 
 @contextmanager
@@ -24,30 +27,34 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     Yields the settings that ``Plan.params`` put into ``params.settings``, without the stage's
     version. As many GPUs as the resource ``gpu`` says are leased until the process ends, and others
     are hidden. Inputs that differ from what their manifests recorded are refused. A
-    ``HoldfastError`` ends the job with its one sentence, in the log and on the terminal.
+    ``HoldfastError`` ends the job with its one sentence, in the log and on the terminal, and so
+    does what a file system refuses. A job that another process is still at waits for it, and ends
+    where that one has done all.
     """
     _limit_threads(snakemake.threads)
-    terminal = _redirect(Path(snakemake.log[0]))
+    terminal, log = os.dup(2), Path(snakemake.log[0])
     settings = json.loads(snakemake.params.get("settings", "[0]"))[1:]
+    inputs, outputs = ([str(path) for path in of] for of in (snakemake.input, snakemake.output))
+    made = (outputs, inputs, snakemake.rule, dict(snakemake.wildcards.items()), settings)
     try:
-        for path in snakemake.input:
-            verify(path)
-        lease(int(snakemake.resources.get("gpu", 0)))
-        yield settings
-        write_manifest(
-            [str(path) for path in snakemake.output],
-            [str(path) for path in snakemake.input],
-            snakemake.rule,
-            dict(snakemake.wildcards.items()),
-            settings,
-        )
+        with claim(log.with_name(f".{log.name}.lock"), partial(_say, terminal)) as waited:
+            _redirect(log)
+            for path in inputs:
+                verify(path)
+            if waited and is_made(*made):
+                sys.exit(0)
+            lease(int(snakemake.resources.get("gpu", 0)))
+            yield settings
+            write_manifest(*made)
     except HoldfastError as error:
-        print(f"holdfast: {error}", file=sys.stderr, flush=True)
-        os.write(terminal, f"holdfast: {error}\n".encode())
+        _say(terminal, str(error))
         sys.exit(1)
-    except Exception:
-        print(mask(traceback.format_exc()), file=sys.stderr, flush=True)
-        os.write(terminal, f"{snakemake.rule} failed: see {snakemake.log[0]}\n".encode())
+    except Exception as error:
+        if refused := refusal(error, outputs[0]):
+            _say(terminal, str(refused))
+        else:
+            _log(mask(traceback.format_exc()))
+            os.write(terminal, f"{snakemake.rule} failed: see {snakemake.log[0]}\n".encode())
         sys.exit(1)
 
 
@@ -60,13 +67,23 @@ def _limit_threads(threads: int) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def _redirect(log: Path) -> int:
-    """Send both output streams of this process to ``log``; return the terminal's descriptor."""
+def _say(terminal: int, sentence: str) -> None:
+    """Put a sentence on the terminal, and into the log where there is one."""
+    os.write(terminal, f"holdfast: {sentence}\n".encode())
+    if not os.path.sameopenfile(terminal, 2):
+        _log(f"holdfast: {sentence}")
+
+
+def _log(text: str) -> None:
+    with suppress(OSError):  # a full disk has no room for it
+        print(text, file=sys.stderr, flush=True)
+
+
+def _redirect(log: Path) -> None:
+    """Send both output streams of this process to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    terminal = os.dup(2)
     sys.stdout.flush()
     sys.stderr.flush()
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    return terminal
