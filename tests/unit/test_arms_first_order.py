@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,12 +11,17 @@ import pytest
 import tiny_llama
 import torch
 
+from holdfast.arms import first_order
 from holdfast.arms.first_order import train
+from holdfast.arms.make import make_first_order, make_zeroth_order
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import FirstOrder
+from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.arms.training_state import CHECKPOINT
+from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.engine.batches import collate
-from holdfast.errors import HoldfastError
+from holdfast.engine.loss import response_nll
+from holdfast.errors import Diverged, HoldfastError
+from holdfast.sweeps.diverged import marked
 
 EXAMPLES = tiny_llama.examples(30)
 
@@ -127,7 +133,69 @@ def test_checkpoint_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
     assert tiny_llama.same_bits(tiny_llama.state(other), tiny_llama.state(fresh))
 
 
-def test_divergence_names_step_and_learning_rate(tmp_path: Path) -> None:
+def test_divergence_names_step_and_settings_with_their_path(tmp_path: Path) -> None:
     chosen = settings(learning_rate=1e30, max_grad_norm=None, warmup_ratio=0)
-    with pytest.raises(HoldfastError, match=r"first-order step [12]: .*learning_rate \(1e\+30\)"):
+    said = (
+        r"^arms\.fo: first-order step [12]: the loss is \S+ and the gradient norm (nan|inf): "
+        r"lower learning_rate \(1e\+30\) or max_grad_norm \(None\), or check the training data$"
+    )
+    arm = marked(tmp_path / "weights", tmp_path, arm="fo", point=False)
+    with pytest.raises(Diverged, match=said), arm:
         train(tiny_llama.model(), EXAMPLES, chosen, seed=0, scratch=tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_damaged_batch_stops_before_the_weights_move(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*arguments: object) -> tuple[torch.Tensor, int]:
+        total, tokens = response_nll(*arguments)
+        calls.append(tokens)
+        return (total * value if len(calls) > 3 else total), tokens
+
+    calls: list[int] = []
+    model, whole = tiny_llama.model(), tiny_llama.model()
+    plain = {"scheduler": "constant_with_warmup", "gradient_accumulation": 1}
+    monkeypatch.setattr(first_order, "response_nll", wrong)
+    with pytest.raises(Diverged, match="first-order step 3: the loss is"):
+        train(model, EXAMPLES, settings(**plain, warmup_ratio=0), seed=0, scratch=tmp_path)
+    monkeypatch.undo()
+    chosen = settings(**plain, warmup_ratio=0, steps=3)
+    train(whole, EXAMPLES, chosen, seed=0, scratch=tmp_path / "whole")
+    assert tiny_llama.same_bits(tiny_llama.state(model), tiny_llama.state(whole))
+
+
+def test_a_weight_without_a_number_is_not_stored_whatever_the_loss_says(tmp_path: Path) -> None:
+    """The embedding of a token that no example has: the loss never meets it."""
+    unused = 4
+    base, model = tmp_path / "base", tiny_llama.model(tied=False)
+    assert all(unused not in example.input_ids for example in EXAMPLES)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[unused, 3] = 7e4  # finite, but not in 16 bits
+    model.save_pretrained(base / "checkpoint")
+    tiny_llama.tokenizer().save_pretrained(base / "checkpoint")
+    about = {"source": "checkpoint", "revision": None, "trust_remote_code": False}
+    write_json(base / "model.json", about | {"dtype": "float16"})
+    pairs = [{"prompt": "w1 w2", "response": f"w{n}"} for n in range(8)]
+    write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    places = {"weights": tmp_path / "weights", "scratch": tmp_path / "scratch"}
+    common = {"parent": base, "data": tmp_path / "pairs.jsonl", "max_length": 64, "seed": 0}
+    chosen = settings(steps=2, batch_size=4)
+    said = (
+        r"first-order step 1, the last, leaves the weight model\.embed_tokens\.weight no finite "
+        r"number in float16: lower one of learning_rate \(0\.05\), max_grad_norm"
+    )
+    with pytest.raises(Diverged, match=said):
+        make_first_order(chosen, **common, **places)
+    refine = ZerothOrder(steps=1, directions=1)
+    with pytest.raises(Diverged, match="zeroth-order step 0, the last, leaves the weight"):
+        make_zeroth_order(refine, **common, **places, selection=None)
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    train(tiny_llama.model(), EXAMPLES, settings(), seed=1, scratch=tmp_path)
+    state = tmp_path / CHECKPOINT
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(HoldfastError, match=rf"{state}, a training's last state, is cut off or d"):
+        train(tiny_llama.model(), EXAMPLES, settings(), seed=1, scratch=tmp_path)

@@ -18,7 +18,7 @@ from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import layer_parameters
 from holdfast.engine.suffix import Suffix
-from holdfast.errors import HoldfastError
+from holdfast.errors import Diverged, HoldfastError
 from holdfast.numerics.noise import Key, key, normal
 
 EXAMPLES = tiny_llama.examples(20)
@@ -349,7 +349,7 @@ def test_literal_algorithm_is_warned_of_or_stopped(tmp_path: Path) -> None:
     literal = {"scale_by_dimension": True, "max_grad_norm": None, "max_predicted_move": 1e-3}
     log = run(tiny_llama.model(), tmp_path / "a", steps=1, learning_rate=4e-3, **literal)
     assert "more than max_predicted_move" in log["warnings"][0]
-    with pytest.raises(HoldfastError, match=r"zeroth-order step [1-3]: .*learning_rate \(1e\+30\)"):
+    with pytest.raises(Diverged, match=r"zeroth-order step [1-3]: .*learning_rate \(1e\+30\)"):
         run(tiny_llama.model(), tmp_path / "b", learning_rate=1e30, **literal)
 
 
@@ -358,7 +358,7 @@ def test_a_failed_loss_leaves_the_model_restored(tmp_path: Path) -> None:
     with torch.no_grad():
         model.model.norm.weight.fill_(math.nan)
     before = tiny_llama.state(model)
-    with pytest.raises(HoldfastError, match="step 0: the sum of the losses is nan"):
+    with pytest.raises(Diverged, match="step 0: the sum of the losses is nan"):
         run(model, tmp_path, [1])
     assert tiny_llama.same_bits(tiny_llama.state(model), before)
 

@@ -220,7 +220,7 @@ def test_a_point_that_diverged_in_its_stage_is_recorded(folder: Path, stage: str
     plain = run(folder, stage)
     weights, scratch = folder / f"{stage}{RATES[0]}", folder / "training"
     scratch.mkdir()
-    with marked(weights, scratch, allowed=True):
+    with marked(weights, scratch, arm="x", point=True):
         raise Diverged("step 3: the loss is nan")
     assert not scratch.exists()
     first, second = run(folder, stage)
@@ -231,10 +231,13 @@ def test_a_point_that_diverged_in_its_stage_is_recorded(folder: Path, stage: str
 
 def test_only_divergence_is_marked(folder: Path) -> None:
     new = folder / "new"
-    with pytest.raises(HoldfastError, match="no such layer"), marked(new, folder, allowed=True):
+    with (
+        pytest.raises(HoldfastError, match="no such layer"),
+        marked(new, folder, arm="x", point=True),
+    ):
         raise HoldfastError("no such layer")
     assert not (folder / "new").exists()
-    with marked(new, folder, allowed=True):
+    with marked(new, folder, arm="x", point=True):
         pass
     assert not (folder / "new").exists()
 

@@ -2,17 +2,16 @@ from pathlib import Path
 
 from holdfast.job import job
 
-# Training on several GPUs starts processes, which read this file once more.
-if __name__ == "__main__":
+if __name__ == "__main__":  # training on several GPUs starts processes, which read this once more
     with job(snakemake) as (settings, max_length, *point):
-        from holdfast.arms.make import make_first_order
+        from holdfast.arms.make import forget, make_first_order
         from holdfast.arms.settings import TRAINING
         from holdfast.checkpoints.atomic import write_json
         from holdfast.sweeps.diverged import marked
 
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
         cost, history = {"diverged": True}, []
-        with marked(weights, scratch, allowed=bool(point)):
+        with marked(weights, scratch, arm=snakemake.wildcards.arm, point=bool(point)):
             cost, history = make_first_order(
                 TRAINING.validate_python(settings),
                 parent=Path(snakemake.input.lineage[0]),
@@ -28,3 +27,4 @@ if __name__ == "__main__":
         write_json(snakemake.output.cost, cost | names)
         steps = {"seed": int(snakemake.wildcards.seed), "steps": [vars(step) for step in history]}
         write_json(snakemake.output.history, steps | names)
+    forget(scratch)

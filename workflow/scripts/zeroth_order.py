@@ -3,14 +3,14 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake) as (settings, max_length, *point):
-    from holdfast.arms.make import make_zeroth_order
+    from holdfast.arms.make import forget, make_zeroth_order
     from holdfast.arms.settings import ZerothOrder
     from holdfast.checkpoints.atomic import write_json
     from holdfast.sweeps.diverged import marked
 
     weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
     cost = {"diverged": True}
-    with marked(weights, scratch, allowed=bool(point)):
+    with marked(weights, scratch, arm=snakemake.wildcards.arm, point=bool(point)):
         cost = make_zeroth_order(
             ZerothOrder.model_validate(settings),
             parent=Path(snakemake.input.lineage[0]),
@@ -23,3 +23,4 @@ with job(snakemake) as (settings, max_length, *point):
         )
     names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
     write_json(snakemake.output.cost, cost | names)
+forget(scratch)

@@ -76,7 +76,7 @@ def train_on_ranks(
     except ProcessException:
         if answers.empty():
             raise
-        raise HoldfastError(answers.get()) from None
+        raise answers.get() from None
     cost: dict[str, Any] = answers.get()
     return cost
 
@@ -91,7 +91,7 @@ def _rank(
     scratch: Path,
     answers: Any,
 ) -> None:
-    """Be one of the processes: join the others, train, and put the cost or an error's sentence."""
+    """Be one of the processes: join the others, train, and put the cost or the error."""
     # At the death of the process that started this one the kernel sends SIGINT (torch asks it to):
     # end at once, which Python's handler would not while this process waits for another.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -113,7 +113,7 @@ def _rank(
             model, examples = load()
             _train(model, examples, settings, seed, scratch, mesh)
     except HoldfastError as error:
-        answers.put(str(error))
+        answers.put(error)
         raise
     peak = torch.tensor(cost["peak_memory_bytes"], device=kind)
     distributed.all_reduce(peak)

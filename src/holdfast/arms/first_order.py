@@ -21,7 +21,7 @@ from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_state, s
 from holdfast.engine.batches import Example, collate, digest
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.engine.parameters import fingerprint
-from holdfast.errors import HoldfastError
+from holdfast.errors import Diverged
 from holdfast.progress import track
 
 
@@ -48,7 +48,7 @@ def train(
     will do. Momentum takes another 30 GiB: two such GPUs, by ``holdfast.arms.distributed``.
 
     Raises:
-        HoldfastError: the loss or the gradient is no finite number.
+        Diverged: the loss or the gradient is no finite number.
     """
     run = identify(model, examples, settings, seed)
     with float32_parameters(model), training_mode(model, settings.gradient_checkpointing):
@@ -164,9 +164,10 @@ def _step(
     loss = process.loss([process.backward(rows, tokens, step) for rows in passes])
     norm = process.clip(math.inf if settings.max_grad_norm is None else settings.max_grad_norm)
     if not math.isfinite(loss + norm):
-        raise HoldfastError(
+        raise Diverged(
             f"first-order step {step}: the loss is {loss} and the gradient norm {norm}: lower "
-            f"learning_rate ({settings.learning_rate}) or check the training data"
+            f"learning_rate ({settings.learning_rate}) or max_grad_norm ({settings.max_grad_norm}),"
+            " or check the training data"
         )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

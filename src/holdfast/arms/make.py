@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
+from holdfast.arms.finite import require_finite
 from holdfast.arms.first_order import train
 from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
 from holdfast.arms.smoothed_first_order import train_smoothed
@@ -25,6 +25,8 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import measured
 
+STEPS = "steps.jsonl"
+
 
 def make_first_order(
     settings: FirstOrder,
@@ -40,11 +42,15 @@ def make_first_order(
 ) -> tuple[dict[str, Any], list[TrainingStep]]:
     """Align the arm in folder ``parent``, store a checkpoint in ``weights``; return cost and steps.
 
-    ``data`` holds pairs, cut at ``max_length`` tokens. A killed job goes on from ``scratch``.
-    Several ``processes`` share the work, a GPU each; the result is the same up to rounding.
-    Smoothed training is one process's, and moves the layers in the file ``selection`` (None: all).
+    ``data`` holds pairs, cut at ``max_length`` tokens. A killed job goes on from ``scratch``; call
+    ``forget`` once nothing can be lost any more. Several ``processes`` share the work, a GPU each;
+    the result is the same up to rounding. Smoothed training is one process's, and moves the layers
+    in the file ``selection`` (None: all).
+
+    Raises:
+        Diverged: a loss or a weight is no finite number.
     """
-    resumed = scratch.exists()
+    resumed = (scratch / TRAINING_STATE).exists()
     smoothed = isinstance(settings, SmoothedFirstOrder)
     stage = "smoothed_first_order" if smoothed else "first_order"
     if processes > 1 and not smoothed:
@@ -64,10 +70,10 @@ def make_first_order(
                 )
             else:
                 history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
+    require_finite(loaded.model, "first-order", settings)
     with atomic_dir(weights) as made:
         save_checkpoint(loaded.model, loaded.tokenizer, made / CHECKPOINT)
         describe_arm(made, weights, stage, parent, seed, settings)
-    shutil.rmtree(scratch, ignore_errors=True)
     done = {"stage": stage, "steps": settings.steps, "resumed": resumed}
     return cost | done | {"forward_passes": first_order_passes(settings)}, history
 
@@ -85,9 +91,14 @@ def make_zeroth_order(
 ) -> dict[str, Any]:
     """Refine the arm in folder ``parent`` and store the replay log in ``weights``; return the cost.
 
-    ``selection`` is the file of the layers that may move; None moves every parameter.
+    ``selection`` is the file of the layers that may move; None moves every parameter. A killed job
+    goes on from ``scratch``; call ``forget`` once nothing can be lost any more.
+
+    Raises:
+        Diverged: a loss or a weight is no finite number.
     """
-    resumed = scratch.exists()
+    journal = scratch / STEPS
+    resumed = journal.exists()
     layers = _selected(selection)
 
     def needs(shape: Shape) -> int:
@@ -101,14 +112,14 @@ def make_zeroth_order(
             settings,
             layers=layers,
             seed=seed,
-            journal=scratch / "steps.jsonl",
+            journal=journal,
         )
+    require_finite(loaded.model, "zeroth-order", settings)
     for warning in log["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     with atomic_dir(weights) as made:
         write_json(made / REPLAY_LOG, log)
         describe_arm(made, weights, "zeroth_order", parent, seed, settings)
-    shutil.rmtree(scratch, ignore_errors=True)
     passes = zeroth_order_passes(settings, layers, len(decoder_layers(loaded.model)))
     done = {"stage": "zeroth_order", "steps": settings.steps, "resumed": resumed}
     return cost | done | {"forward_passes": passes}
@@ -116,6 +127,12 @@ def make_zeroth_order(
 
 def _selected(selection: Path | None) -> list[int] | None:
     return read_json(selection)["top"] if selection else None
+
+
+def forget(scratch: Path) -> None:
+    """Delete what a killed job would have gone on from; other stages' work there stays."""
+    for name in (TRAINING_STATE, STEPS):
+        (scratch / name).unlink(missing_ok=True)
 
 
 def _load(

@@ -31,7 +31,7 @@ from holdfast.checkpoints.records import checked
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.parameters import fingerprint, layer_parameters
 from holdfast.engine.suffix import Suffix, groups
-from holdfast.errors import HoldfastError
+from holdfast.errors import Diverged, HoldfastError
 from holdfast.numerics.noise import STREAM, Key, key
 from holdfast.progress import track
 
@@ -55,7 +55,8 @@ def refine(
     The log holds settings, parent fingerprint, one ``Step`` a step and warnings in words.
 
     Raises:
-        HoldfastError: a loss is no finite number; a layer does not exist.
+        Diverged: a loss is no finite number.
+        HoldfastError: a layer does not exist.
     """
     log: dict[str, Any] = {
         "arm": "zeroth_order",
@@ -203,7 +204,7 @@ def _losses(
 
 def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -> None:
     if not math.isfinite(value):
-        raise HoldfastError(
+        raise Diverged(
             f"zeroth-order step {step}: the {what} is {value}: lower learning_rate "
             f"({settings.learning_rate}) or beta ({settings.beta}), or check max_grad_norm "
             f"({settings.max_grad_norm}) and scale_by_dimension ({settings.scale_by_dimension})"

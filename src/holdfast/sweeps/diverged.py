@@ -15,17 +15,17 @@ MARK = "diverged.json"
 
 
 @contextmanager
-def marked(weights: Path, scratch: Path, *, allowed: bool) -> Iterator[None]:
+def marked(weights: Path, scratch: Path, *, arm: str, point: bool) -> Iterator[None]:
     """Make a point in this block; where that diverges, say so in the folder ``weights`` instead.
 
-    What other points show does not depend on it, so its sweep goes on. Not ``allowed`` for an arm
-    that is no point: Diverged is raised.
+    What other points show does not depend on it, so its sweep goes on. An arm that is no
+    point raises Diverged, with the entry of the config that holds the settings it names.
     """
     try:
         yield
     except Diverged as error:
-        if not allowed:
-            raise
+        if not point:
+            raise Diverged(f"arms.{arm}: {error}") from None
         print(f"this point diverged: {error}", file=sys.stderr)
         with atomic_dir(weights) as made:
             write_json(made / MARK, {"said": str(error)})

@@ -1,0 +1,24 @@
+"""What keeps an arm without finite weights from being stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.arms.settings import FirstOrder, ZerothOrder
+from holdfast.errors import Diverged
+
+ADVICE = ("learning_rate", "max_grad_norm", "weight_decay", "momentum")
+
+
+def require_finite(model: Any, stage: str, settings: FirstOrder | ZerothOrder) -> None:
+    """Raise Diverged when a stored weight is no finite number, though every loss was.
+
+    The last step may have moved it, or rounding to the 16 bits of its type made it infinite.
+    """
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            given = ", ".join(f"{one} ({getattr(settings, one)})" for one in ADVICE)
+            raise Diverged(
+                f"{stage} step {settings.steps - 1}, the last, leaves the weight {name} no finite "
+                f"number in {str(parameter.dtype).removeprefix('torch.')}: lower one of {given}"
+            )
