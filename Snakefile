@@ -12,6 +12,7 @@ min_version("9.27")
 
 from holdfast.config import HoldfastError, load_settings
 from holdfast.plan import Plan
+from holdfast.storage import require_writable
 
 
 configfile: "config/config.yaml"
@@ -19,6 +20,8 @@ configfile: "config/config.yaml"
 
 try:
     plan = Plan(load_settings(config))
+    require_writable(".snakemake")
+    require_writable(plan.results)
 except HoldfastError as error:
     sys.exit(f"holdfast: {error}")
 

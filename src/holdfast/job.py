@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from holdfast.checkpoints.dates import settle
 from holdfast.checkpoints.hub import mask
 from holdfast.checkpoints.manifest import is_made, verify, write_manifest
 from holdfast.claim import claim
@@ -40,7 +41,8 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
         with claim(log.with_name(f".{log.name}.lock"), partial(_say, terminal)) as waited:
             _redirect(log)
             for path in inputs:
-                verify(path)
+                if verify(path):
+                    settle(path)
             if waited and is_made(*made):
                 sys.exit(0)
             lease(int(snakemake.resources.get("gpu", 0)))

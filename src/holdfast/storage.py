@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -55,13 +56,11 @@ def told(path: str | Path) -> Iterator[None]:
 
 
 def require_writable(folder: str | Path) -> None:
-    """Write and remove a file in ``folder``, which is made; HoldfastError if it is refused."""
-    folder = Path(folder)
-    probe = folder / ".writable"
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"1")
-        probe.unlink()
+    """Raise HoldfastError when nothing can be written to ``folder``, or where it would be made."""
+    nearest = _nearest(Path(folder))
+    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
+        read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+        raise _sentence(errno.EROFS if read_only else errno.EACCES, str(folder))
 
 
 def _code(error: BaseException) -> int | None:
@@ -79,10 +78,15 @@ def _sentence(code: int, path: str) -> HoldfastError:
 
 def _free(path: str) -> str:
     """Return the free space of the file system that holds ``path``, or would, in MiB."""
-    folder = Path(path).absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
-        return f"{shutil.disk_usage(folder).free / MIB:.1f}"
+        return f"{shutil.disk_usage(_nearest(Path(path))).free / MIB:.1f}"
     except OSError:
         return "unknown"
+
+
+def _nearest(path: Path) -> Path:
+    """Return ``path``, or the nearest folder above it that is there."""
+    path = path.absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

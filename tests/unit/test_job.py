@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from holdfast.checkpoints.atomic import write_json
+from holdfast.checkpoints.atomic import SNAKEMAKE_TIMESTAMP, write_json
+from holdfast.checkpoints.dates import settle
 from holdfast.checkpoints.manifest import write_manifest
 
 FRAME = """
@@ -61,6 +64,34 @@ def test_a_bug_points_to_the_log_that_has_the_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"evaluate failed: see {tmp_path / 'logs' / 'job.log'}\n"
     assert "ZeroDivisionError" in (tmp_path / "logs" / "job.log").read_text()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_input_from_the_future_is_dated_now_if_it_has_a_manifest(
+    known: bool, tmp_path: Path
+) -> None:
+    """Snakemake refuses outputs older than an input. Users' own files are left alone."""
+    write_json(tmp_path / "in.json", {"x": 1})
+    if known:
+        write_manifest([str(tmp_path / "in.json")], [], "data", {}, None)
+    dated = "(folder / 'dated').write_text(str((folder / 'in.json').stat().st_mtime))"
+    body = f"{dated}; {DONE}"
+    code = FRAME.replace("{body}", body)
+    os.utime(tmp_path / "in.json", (time.time() + 3600,) * 2)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(command, check=True)
+    assert (float((tmp_path / "dated").read_text()) <= time.time()) is known
+
+
+def test_a_folder_from_the_future_is_dated_by_snakemakes_file_in_it(tmp_path: Path) -> None:
+    stamp = tmp_path / SNAKEMAKE_TIMESTAMP
+    stamp.touch()
+    os.utime(stamp, (time.time() + 3600,) * 2)
+    settle(tmp_path)
+    assert stamp.stat().st_mtime <= time.time()
+    os.utime(stamp, (1, 1))
+    settle(tmp_path)
+    assert stamp.stat().st_mtime == 1
 
 
 @pytest.mark.parametrize("damage", [b"{}\n", b""])

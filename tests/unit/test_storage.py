@@ -187,8 +187,9 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_a_read_only_folder(tmp_path: Path) -> None:
-    require_writable(tmp_path / "made")
-    assert list((tmp_path / "made").iterdir()) == []
+    require_writable(tmp_path / "made" / "below")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "made").mkdir()
     mount(tmp_path / "made", "ro")
     try:
         said = rf"{tmp_path / 'made'}.* cannot be used: the file system is read-only"
@@ -214,7 +215,7 @@ def theirs() -> Iterator[Path]:
 
 
 def test_a_folder_of_somebody_else(theirs: Path) -> None:
-    with pytest.raises(HoldfastError, match=rf"{theirs}/.* cannot be used: permission is denied"):
-        require_writable(theirs)
+    with pytest.raises(HoldfastError, match=rf"{theirs}/a cannot be used: permission is denied"):
+        require_writable(theirs / "a")
     with pytest.raises(HoldfastError, match=rf"{theirs}/a cannot be used: permission is denied"):
         write_json(theirs / "a", 1)

@@ -116,8 +116,8 @@ def _manifests(
     }
 
 
-def verify(artifact: str | Path) -> None:
-    """Compare ``artifact`` with the hash its manifest recorded; without a manifest, do nothing.
+def verify(artifact: str | Path) -> bool:
+    """Compare ``artifact`` with the hash its manifest recorded; without a manifest, return False.
 
     Raises:
         HoldfastError: the bytes differ, so a result built on it could not be trusted; or a
@@ -129,6 +129,7 @@ def verify(artifact: str | Path) -> None:
             f"{artifact} does not have the hash that its manifest recorded: it was damaged or"
             " edited after it was made; delete it and run again"
         )
+    return bool(expected)
 
 
 def _outputs(manifest: Path) -> dict[str, str]:
