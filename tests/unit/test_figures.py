@@ -31,7 +31,8 @@ def summary(arm: str, **changes: Any) -> Any:
             judge: ["".join("01"[rng.random() < 0.3] for _ in range(30)) for _ in range(draws)]
             for judge in JUDGES
         }
-        rows.append({"perturbation": perturbation, "level": level, "outcomes": outcomes})
+        rows.append({"perturbation": perturbation, "level": level, "draws": draws})
+        rows[-1]["outcomes"] = outcomes
     metrics = {judge: {"kind": "asr", "better": "lower", "label": judge} for judge in JUDGES}
     base = {"model": "m", "arm": arm, "seed": 0, "behaviors_sha256": "s", "meaningless": False}
     return {**base, "metrics": metrics, "cells": rows, **changes}
@@ -103,8 +104,8 @@ def test_bars_are_the_mean_over_judges_with_cluster_intervals() -> None:
     columns, estimates = asr_bars.bars(bars(), Arms(RUN), "m", Labels())
     assert columns == [("none", ""), ("weight_noise", "2")]
     outcomes = RUN[1]["cells"][1]["outcomes"]
-    looks = np.array([[int(c) for c in draw] for judge in JUDGES for draw in outcomes[judge]])
-    expected = statistics.rate(looks.sum(axis=0), len(looks))
+    looks = np.array([[[int(c) for c in draw] for draw in outcomes[judge]] for judge in JUDGES])
+    expected = statistics.rate(looks.sum(axis=0), len(JUDGES))  # each draw is a repeat
     found = estimates[1][1]
     assert found.value == pytest.approx(looks.mean())
     assert (found.low, found.high) == (expected.low, expected.high)

@@ -302,7 +302,7 @@ def test_holm_is_the_step_down_rule(p_values: list[float]) -> None:
     for rank, index in enumerate(order):
         worst = max(worst, min(1.0, p_values[index] * (len(p_values) - rank)))
         expected[index] = worst
-    assert statistics.holm(p_values) == pytest.approx(expected)
+    assert statistics.adjusted(p_values) == pytest.approx(expected)
 
 
 def summary(seed: int, outcomes: list[str], **changes: Any) -> dict[str, Any]:
@@ -319,15 +319,23 @@ def summary(seed: int, outcomes: list[str], **changes: Any) -> dict[str, Any]:
     return {**base, "meaningless": False, "cells": [cell], **changes}
 
 
-def test_pooled_seeds_are_more_draws_of_the_same_behaviors() -> None:
-    pooled = statistics.pool([summary(0, ["0110"]), summary(3, ["1110", "0000"])])
+def test_pooled_seeds_are_repeats_of_the_same_behaviors() -> None:
+    pooled = statistics.pool([summary(0, ["0110", "0111"]), summary(3, ["1110", "0000"])])
     (cell,) = pooled["cells"]
     assert pooled["seeds"] == [0, 3]
-    assert cell["draws"] == 3
-    assert cell["outcomes"]["harmbench"] == ["0110", "1110", "0000"]
+    assert (cell["draws"], cell["repeats"]) == (4, 2)
+    assert cell["outcomes"]["harmbench"] == ["0110", "0111", "1110", "0000"]
     assert cell["noise_seeds"] == [0, 3]
     assert [window["nll"] for window in cell["perplexity"]] == [[1.0], [4.0]]
     assert cell["lm_eval"]["piqa"]["scores"] == ["01", "01"]
+
+
+def test_draws_of_one_seed_are_repeats_unless_they_are_fixed() -> None:
+    one = [summary(0, ["0110", "0111", "1111"])]
+    assert statistics.pool(one)["cells"][0]["repeats"] == 3
+    assert statistics.pool(one, "fixed")["cells"][0]["repeats"] == 1
+    two = [*one, summary(1, ["0110", "0111", "1111"])]
+    assert statistics.pool(two, "fixed")["cells"][0]["repeats"] == 2
 
 
 @pytest.mark.parametrize(
@@ -336,6 +344,7 @@ def test_pooled_seeds_are_more_draws_of_the_same_behaviors() -> None:
         ({"behaviors_sha256": "b"}, "behaviors"),
         ({"metrics": {"x": {}}}, "metrics"),
         ({"cells": []}, "perturbations"),
+        ({"cells": summary(1, ["01", "11"])["cells"]}, "numbers of draws"),
     ],
 )
 def test_seeds_that_cannot_be_pooled_are_named(changes: dict[str, Any], what: str) -> None:

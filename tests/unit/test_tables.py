@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from small_tables import CELLS, JUDGES, METRICS, RUN, records, settings_of, summary
+from statsmodels.stats.multitest import multipletests
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells, statistics
@@ -55,13 +56,19 @@ def test_csv_holds_the_statistics() -> None:
     rows = records(table)
     fo, zo = RUN[1], RUN[2]
     (row,) = [r for r in rows if (r["level"], r["metric"]) == ("2", "harmbench")]
-    here = cells.counts(cells.find_cell(zo, "weight_noise", "2"), "harmbench")
-    there = cells.counts(cells.find_cell(fo, "weight_noise", "2"), "harmbench")
+    here, there = (
+        cells.repeated_counts(
+            cells.find_cell(statistics.pool([one]), "weight_noise", "2"), "harmbench"
+        )
+        for one in (zo, fo)
+    )
     expected, change = statistics.rate(*here), statistics.rate_change(*here, *there)
     assert float(row["value"]) == pytest.approx(expected.value, abs=1e-6)
     assert float(row["ci_low"]) == pytest.approx(expected.low, abs=1e-6)
     assert float(row["ci_high"]) == pytest.approx(expected.high, abs=1e-6)
     assert float(row["delta"]) == pytest.approx(change.delta, abs=1e-6)
+    assert float(row["delta_low"]) == pytest.approx(change.low, abs=1e-6)
+    assert float(row["delta_high"]) == pytest.approx(change.high, abs=1e-6)
     assert float(row["p_value"]) == pytest.approx(change.p_value, rel=1e-5)
     assert row["reference"] == "fo/weight_noise/2"
     assert (row["n"], row["draws"], row["better"]) == ("40", "3", "lower")
@@ -101,9 +108,60 @@ def test_files_are_whole_and_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_several_seeds_are_pooled() -> None:
-    again = {**summary("zo", model="other"), "model": "m", "seed": 1}
-    rows = records(build_table("t", settings_of(), [*RUN, again]))
-    assert {r["draws"] for r in rows if r["perturbation"] == "weight_noise"} == {"6"}
+    again = [{**summary(arm, model="other"), "model": "m", "seed": 1} for arm in ("fo", "zo")]
+    table = build_table("t", settings_of(), [*RUN, *again])
+    found = [r for r in records(table) if r["perturbation"] == "weight_noise"]
+    assert {r["draws"] for r in found} == {"6"}
+    assert "over these units and training seeds" in " ".join(table.notes)
+    with pytest.raises(HoldfastError, match=r"m/zo has the training seeds \[0, 1\].*fo \[0\]"):
+        build_table("t", settings_of(), [*RUN, again[1]])
+
+
+def test_draws_are_sampled_unless_they_are_fixed() -> None:
+    wide, narrow = (
+        build_table("t", settings_of(draws=draws), RUN) for draws in ("random", "fixed")
+    )
+    assert "where a cell has several, noise draws" in " ".join(wide.notes)
+    assert "given these draws and one training seed" in " ".join(narrow.notes)
+    pairs = zip(records(wide), records(narrow), strict=True)
+    noisy = [(a, b) for a, b in pairs if a["draws"] == "3" and a["metric"] in JUDGES]
+    assert noisy
+    for a, b in noisy:
+        assert a["delta"] == b["delta"]
+        assert float(a["p_value"]) >= float(b["p_value"])
+        assert float(a["delta_low"]) <= float(b["delta_low"])
+        assert float(a["delta_high"]) >= float(b["delta_high"])
+
+
+def test_comparisons_are_adjusted_by_family_and_method() -> None:
+    sections = [{"arm": arm, "reference": {"arm": "original"}} for arm in ("fo", "zo")]
+    for adjust, method in (("holm", "holm"), ("bh", "fdr_bh")):
+        for family, size in (("table", 40), ("section", 20), ("metric", 8)):
+            settings = settings_of(sections=sections, adjust=adjust, family=family)
+            table = build_table("t", settings, RUN)
+            found = records(table)
+            groups: dict[str, list[dict[str, str]]] = {}
+            for r in found:
+                group = {"table": "", "section": r["arm"], "metric": r["metric"]}[family]
+                groups.setdefault(group, []).append(r)
+            for group in groups.values():
+                assert len(group) == size
+                plain = [float(r["p_value"]) for r in group]
+                expected = multipletests(plain, method=method)[1]
+                adjusted = [float(r["p_adjusted"]) for r in group]
+                assert adjusted == pytest.approx(list(expected), rel=1e-4)
+            assert f"p < .05/{size}" in " ".join(table.notes)
+
+
+def test_the_bootstrap_is_asked_for() -> None:
+    plain, boot = (
+        records(build_table("t", settings_of(draws="fixed", change_interval=interval), RUN))
+        for interval in ("agresti_min", "bca")
+    )
+    for a, b in zip(plain, boot, strict=True):
+        assert (a["delta"], a["p_value"]) == (b["delta"], b["p_value"])
+        differs = a["delta_low"] != b["delta_low"]
+        assert differs == (a["metric"] in (*JUDGES, "over_refusal"))
 
 
 def test_each_model_is_a_block_of_the_same_table() -> None:

@@ -30,9 +30,9 @@ VERSIONS = {
     "agreement": 1,
     "validation": 1,
     "points": 1,
-    "sweep": 2,
-    "table": 2,
-    "figure": 1,
+    "sweep": 3,
+    "table": 3,
+    "figure": 2,
 }
 DATASETS = {
     "behaviors": "behaviors",

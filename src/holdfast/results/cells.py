@@ -12,6 +12,7 @@ from holdfast.results import statistics
 from holdfast.results.metrics import UNPARSED, Metric
 from holdfast.results.settings import Labels, level_name
 from holdfast.results.statistics import Change, Counts, Estimate, Floats
+from holdfast.results.statistics.paired import Interval
 
 Cell = Mapping[str, Any]
 
@@ -78,12 +79,37 @@ def counts(cell: Cell, metric: str) -> tuple[Counts, int]:
     return statistics.successes(draws, "?" if metric.startswith(UNPARSED) else "1"), len(draws)
 
 
+def repeats(cell: Cell) -> int:
+    """Return into how many equal groups the cell's draws part, as a level of their own."""
+    return int(cell.get("repeats", 1))
+
+
+def repeated_counts(cell: Cell, metric: str) -> tuple[Counts, int]:
+    """Return per-unit successes of each repeat, (repeats, units), and the draws of one repeat."""
+    return _grouped(cell, metric, repeats(cell))
+
+
+def rates(cell: Cell, metric: str, groups: int) -> list[float]:
+    """Return the rate within each of ``groups`` equal groups of draws, in order."""
+    hits, draws = _grouped(cell, metric, groups)
+    return [float(group.mean()) / draws for group in hits]
+
+
+def _grouped(cell: Cell, metric: str, groups: int) -> tuple[Counts, int]:
+    _, draws = counts(cell, metric)
+    each = draws // groups
+    symbol = "?" if metric.startswith(UNPARSED) else "1"
+    looks = cell["outcomes"][metric.removeprefix(UNPARSED)]
+    parts = [looks[start : start + each] for start in range(0, draws, each)]
+    return np.array([statistics.successes(part, symbol) for part in parts]), each
+
+
 def average_rate(cell: Cell, metrics: Sequence[str]) -> Estimate:
     """Return the mean of several judges' rates; judges are more looks at the same behaviors."""
-    parts = [counts(cell, metric) for metric in metrics]
+    parts = [repeated_counts(cell, metric) for metric in metrics]
     draws = parts[0][1]
     looks = statistics.rate(np.sum([part for part, _ in parts], axis=0), draws * len(parts))
-    return Estimate(looks.value, looks.low, looks.high, looks.units, draws)
+    return Estimate(looks.value, looks.low, looks.high, looks.units, draws * repeats(cell))
 
 
 def estimate(cell: Cell, metric: Metric) -> Estimate:
@@ -95,11 +121,16 @@ def estimate(cell: Cell, metric: Metric) -> Estimate:
         tasks = _tasks(cell)
         draws = len(next(iter(cell["lm_eval"].values()))["scores"])
         return statistics.accuracy(list(tasks.values()), draws)
-    return statistics.rate(*counts(cell, metric.name))
+    return statistics.rate(*repeated_counts(cell, metric.name))
 
 
-def change(cell: Cell, reference: Cell, metric: Metric) -> Change:
-    """Return the paired change of ``metric`` from ``reference`` to ``cell``."""
+def change(
+    cell: Cell, reference: Cell, metric: Metric, *, interval: Interval = "agresti_min"
+) -> Change:
+    """Return the paired change of ``metric`` from ``reference`` to ``cell``.
+
+    ``interval``: that of a rate's change, given its draws.
+    """
     if metric.kind == "perplexity":
         (nll, tokens), (before, before_tokens) = _windows(cell), _windows(reference)
         if not np.array_equal(tokens, before_tokens):
@@ -113,29 +144,36 @@ def change(cell: Cell, reference: Cell, metric: Metric) -> Change:
                 f"({', '.join(there)})"
             )
         return statistics.accuracy_change(list(here.values()), [there[task] for task in here])
-    return statistics.rate_change(*counts(cell, metric.name), *counts(reference, metric.name))
+    after, former = (repeated_counts(one, metric.name) for one in (cell, reference))
+    return statistics.rate_change(*after, *former, interval)
 
 
 def _windows(cell: Cell) -> tuple[Floats, Floats]:
-    """Return NLL averaged over draws and token counts, each of shape (windows,)."""
+    """Return each repeat's mean NLL, (repeats, windows), and token counts, (windows,)."""
     draws = cell.get("perplexity")
     if not draws:
         raise HoldfastError(f"no perplexity under {cell['perturbation']} {cell['level']}".rstrip())
     if any(draw["tokens"] != draws[0]["tokens"] for draw in draws):
         raise HoldfastError(f"perplexity windows differ between draws of {cell['perturbation']}")
-    nll = np.asarray([draw["nll"] for draw in draws], dtype=np.float64).mean(axis=0)
+    nll = _by_repeat(cell, [draw["nll"] for draw in draws])
     return nll, np.asarray(draws[0]["tokens"], dtype=np.float64)
 
 
 def _tasks(cell: Cell) -> dict[str, Floats]:
-    """Return each task's item scores, averaged over draws; 0/1 scores may be packed strings."""
+    """Return each task's mean item scores, (repeats, items); 0/1 scores may be packed strings."""
     entries = cell.get("lm_eval")
     if not entries:
         raise HoldfastError(f"no lm-eval under {cell['perturbation']} {cell['level']}".rstrip())
     return {
-        task: np.asarray([_scores(draw) for draw in entry["scores"]], np.float64).mean(axis=0)
+        task: _by_repeat(cell, [_scores(draw) for draw in entry["scores"]])
         for task, entry in sorted(entries.items())
     }
+
+
+def _by_repeat(cell: Cell, draws: Sequence[Any]) -> Floats:
+    """Return the mean over the draws of each repeat, shape (repeats, units)."""
+    table = np.asarray(draws, dtype=np.float64)
+    return table.reshape(repeats(cell), -1, table.shape[1]).mean(axis=1)
 
 
 def _scores(draw: str | Sequence[float]) -> Floats:

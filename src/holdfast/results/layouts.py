@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
@@ -12,10 +12,8 @@ from holdfast.results.notes import footnotes
 from holdfast.results.robustness import Part, measure
 from holdfast.results.runs import Summary
 from holdfast.results.settings import Labels, RobustnessTable
-from holdfast.results.statistics import holm
 from holdfast.results.tidy import Record
 
-Stars = Mapping[Record, str]
 Best = set[tuple[str, str, str, str, str]]
 
 
@@ -25,12 +23,11 @@ def robustness_table(
     """Build a robustness table; raise HoldfastError when an input is missing."""
     parts = measure(settings, summaries, labels)
     records = tuple(record for part in parts for row in part.rows for record in row.records)
-    stars = _stars(records)
     best = _best(parts) if settings.best_among_sections else set()
     if settings.layout == "transposed":
-        groups, headings, text_columns, blocks = _transposed(parts, labels, stars, best)
+        groups, headings, text_columns, blocks = _transposed(parts, labels, best)
     else:
-        groups, (headings, text_columns, blocks) = (), _rows(parts, labels, stars, best)
+        groups, (headings, text_columns, blocks) = (), _rows(parts, labels, best)
     return Table(
         name,
         settings.title,
@@ -67,7 +64,7 @@ def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:
 
 
 def _rows(
-    parts: Sequence[Part], labels: Labels, stars: Stars, best: Best
+    parts: Sequence[Part], labels: Labels, best: Best
 ) -> tuple[tuple[str, ...], int, tuple[Block, ...]]:
     with_method = any(part.section.method for part in parts)
     text = ("Method", "Perturbation", "Level")[0 if with_method else 1 :]
@@ -81,14 +78,14 @@ def _rows(
                 Cell(labels.perturbation(row.perturbation).label),
                 Cell(labels.level(row.perturbation, row.level)),
             ][-len(text) :]
-            values = [_value(part, record, stars, best) for record in row.records]
+            values = [_value(part, record, best) for record in row.records]
             rows.append((*named, *values))
         blocks.append(Block(*_titles(parts, part, labels), tuple(rows)))
     return headings, len(text), tuple(blocks)
 
 
 def _transposed(
-    parts: Sequence[Part], labels: Labels, stars: Stars, best: Best
+    parts: Sequence[Part], labels: Labels, best: Best
 ) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...], int, tuple[Block, ...]]:
     columns = [(row.perturbation, row.level) for row in parts[0].rows]
     for part in parts:
@@ -106,7 +103,7 @@ def _transposed(
         rows = [
             (
                 Cell(metric.heading),
-                *(_value(part, row.records[index], stars, best) for row in part.rows),
+                *(_value(part, row.records[index], best) for row in part.rows),
             )
             for index, metric in enumerate(part.metrics)
         ]
@@ -120,19 +117,11 @@ def _titles(parts: Sequence[Part], part: Part, labels: Labels) -> tuple[str, str
     return labels.model(part.model) if first else "", part.section.title
 
 
-def _value(part: Part, record: Record, stars: Stars, best: Best) -> Cell:
+def _value(part: Part, record: Record, best: Best) -> Cell:
     key = (part.model, part.section.arm, record.perturbation, record.level, record.metric)
-    return value_cell(record, stars.get(record, ""), key in best)
-
-
-def _stars(records: Sequence[Record]) -> dict[Record, str]:
-    """Return the stars of each record, from p-values adjusted over the whole table."""
-    tested = [(r, r.change.p_value) for r in records if r.change and r.change.p_value is not None]
-    adjusted = holm([p for _, p in tested])
-    return {
-        record: "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
-        for (record, _), p in zip(tested, adjusted, strict=True)
-    }
+    p = record.p_adjusted
+    stars = "" if p is None else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
+    return value_cell(record, stars, key in best)
 
 
 def _best(parts: Sequence[Part]) -> Best:

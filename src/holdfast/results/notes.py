@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from holdfast.results import cells
-from holdfast.results.metrics import UNPARSED, Metric
-from holdfast.results.robustness import Part, Row
+from holdfast.results.metrics import UNPARSED, Metric, show
+from holdfast.results.robustness import Part, Row, family_of
 from holdfast.results.settings import Labels, RobustnessTable
+from holdfast.results.statistics import Spread, minimum_detectable
+from holdfast.results.statistics.power import ALPHA
+from holdfast.results.tidy import Record
 
 
 def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> tuple[str, ...]:
     """Return the notes under a table, in reading order."""
-    notes = [*_references(parts, labels), *_tests(parts), _sizes(parts)]
+    notes = [*_references(parts, labels), *_tests(settings, parts), _sizes(settings, parts)]
+    notes += _detectable(settings, parts)
     if settings.best_among_sections:
         notes.append(
             "Bold (†): the lowest ASR among the sections, cell by cell; ties are all bold."
@@ -49,20 +53,42 @@ def _references(parts: Sequence[Part], labels: Labels) -> list[str]:
     ]
 
 
-def _tests(parts: Sequence[Part]) -> list[str]:
-    changes = [record.change for part in parts for row in part.rows for record in row.records]
-    tests = sum(change is not None and change.p_value is not None for change in changes)
+ADJUSTMENTS = {"holm": "Holm", "bh": "Benjamini and Hochberg"}
+FAMILIES = {
+    "table": "the {} comparisons of this table",
+    "section": "each section's comparisons ({} in all)",
+    "metric": "each metric's comparisons ({} in all)",
+}
+
+
+def _tests(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
+    tests = sum(record.p_adjusted is not None for record in _records(parts))
     if not tests:
         return []
+    family = FAMILIES[settings.family].format(tests)
+    with_repeats = _sampled(settings, parts)
+    student = (
+        f" Where {' and '.join(with_repeats)} are sampled too, Student's t with their variance."
+        if with_repeats
+        else ""
+    )
     return [
-        "* p < .05, ** p < .01, *** p < .001, paired, two-sided, adjusted by Holm over the "
-        f"{tests} comparisons of this table. Rates: exact sign-flip test over behaviors or prompts "
-        "(with one draw, McNemar's exact test); perplexity: paired t over windows; lm-eval: "
-        "paired normal test over items. The CSV has the unadjusted p."
+        "* p < .05, ** p < .01, *** p < .001, paired, two-sided, adjusted by "
+        f"{ADJUSTMENTS[settings.adjust]} over {family}. Rates: exact sign-flip test over behaviors "
+        "or prompts (with one draw, McNemar's exact test); perplexity: paired t over windows; "
+        f"lm-eval: paired normal test over items.{student} The CSV has the unadjusted p too."
     ]
 
 
-def _sizes(parts: Sequence[Part]) -> str:
+def _sampled(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
+    """Return what intervals and tests are over besides units."""
+    if max(len(part.summary["seeds"]) for part in parts) > 1:
+        return ["training seeds"]
+    several = any(row.cell["draws"] > 1 for part in parts for row in part.rows)
+    return ["noise draws"] if several and settings.draws == "random" else []
+
+
+def _sizes(settings: RobustnessTable, parts: Sequence[Part]) -> str:
     sizes: dict[str, set[int]] = {}
     draws: set[int] = set()
     for metric, row in _measured(parts):
@@ -75,11 +101,64 @@ def _sizes(parts: Sequence[Part]) -> str:
     )
     looks = _span(draws, "draw")
     seeds = _span({len(part.summary["seeds"]) for part in parts}, "training seed")
+    return f"n: {units}; {looks} a cell, from {seeds}. {_covers(_sampled(settings, parts))}"
+
+
+def _covers(sampled: Sequence[str]) -> str:
+    if sampled == ["training seeds"]:
+        return (
+            "The 95 % intervals are over these units and training seeds, each with its own noise "
+            "draws: they do not cover a judge's own errors."
+        )
+    if sampled:
+        return (
+            "The 95 % intervals are over these units and, where a cell has several, noise draws, "
+            "given one training seed: they do not cover other training or a judge's own errors."
+        )
     return (
-        f"n: {units}; {looks} a cell, from {seeds}. The 95 % intervals are over these units, "
-        "given these draws and seeds: they do not cover other noise, other training or a "
-        "judge's own errors."
+        "The 95 % intervals are over these units, given these draws and one training seed: they "
+        "do not cover other noise, other training or a judge's own errors."
     )
+
+
+def _detectable(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
+    """Say which change of a rate the comparisons could have found, as a median over them."""
+    found: dict[str, list[Spread]] = {}
+    for metric, row in _measured(parts):
+        record = next(record for record in row.records if record.metric == metric.name)
+        if record.change and record.change.spread:
+            found.setdefault(metric.unit, []).append(record.change.spread)
+    if not found:
+        return []
+    tests = _largest_family(settings, parts)
+    texts = [
+        f"{_at_median(spreads, ALPHA)} over {unit} ({_at_median(spreads, ALPHA / tests)})"
+        for unit, spreads in found.items()
+    ]
+    return [
+        "Minimum detectable difference of a rate, with power .8 at an unadjusted p < .05, for the "
+        f"median comparison: {', '.join(texts)}. In parentheses: at p < .05/{tests}, which one "
+        "difference alone must reach after adjustment."
+    ]
+
+
+def _largest_family(settings: RobustnessTable, parts: Sequence[Part]) -> int:
+    sizes: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        for record in _records([part]):
+            family = family_of(record, number, settings)
+            sizes[family] = sizes.get(family, 0) + (record.p_adjusted is not None)
+    return max(sizes.values())
+
+
+def _at_median(spreads: Sequence[Spread], alpha: float) -> str:
+    middle = sorted(spreads, key=lambda spread: spread.half)[len(spreads) // 2]
+    found = minimum_detectable(middle, alpha)
+    return "none" if found is None else show(found, 3)
+
+
+def _records(parts: Sequence[Part]) -> Iterable[Record]:
+    return (record for part in parts for row in part.rows for record in row.records)
 
 
 def _setups(parts: Sequence[Part], labels: Labels) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells
 from holdfast.results.metrics import Metric, metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import Labels, Reference, RobustnessTable, Section, level_name
+from holdfast.results.settings import Labels, RobustnessTable, Section, level_name
+from holdfast.results.statistics import adjusted_by_family
 from holdfast.results.tidy import Record
 
 
@@ -40,7 +41,7 @@ def measure(settings: RobustnessTable, summaries: Sequence[Summary], labels: Lab
     Raises HoldfastError naming the summary, cell or metric that is missing. What only some arms
     have is left out where it is missing, and has no arrow where its reference lacks it.
     """
-    arms = Arms(summaries)
+    arms = Arms(summaries, settings.draws)
     models = arms.models(settings.models)
     used = [arms.find(model, section.arm) for model in models for section in settings.sections]
     names = [*settings.metrics]
@@ -48,20 +49,56 @@ def measure(settings: RobustnessTable, summaries: Sequence[Summary], labels: Lab
         if extra not in names and all(extra in summary["metrics"] for summary in used):
             names.append(extra)
     parts = [
-        _part(arms, model, section, names, labels)
+        _part(arms, model, section, names, settings, labels)
         for model in models
         for section in settings.sections
     ]
     if not any(part.rows for part in parts):
         raise HoldfastError("no arm shown was tested under a perturbation shown: show others")
-    return parts
+    return _adjusted(parts, settings)
 
 
-def _part(arms: Arms, model: str, section: Section, names: Sequence[str], labels: Labels) -> Part:
+def family_of(record: Record, part: int, settings: RobustnessTable) -> str:
+    """Return which comparisons a record's is adjusted with; ``part`` is the number of its part."""
+    return {"table": "", "section": str(part), "metric": record.metric}[settings.family]
+
+
+def _adjusted(parts: Sequence[Part], settings: RobustnessTable) -> list[Part]:
+    """Return the parts with p-values adjusted over each family of comparisons."""
+    families, plain = [], []
+    for number, part in enumerate(parts):
+        for row in part.rows:
+            for record in row.records:
+                if record.change and record.change.p_value is not None:
+                    families.append(family_of(record, number, settings))
+                    plain.append(record.change.p_value)
+    together = iter(adjusted_by_family(plain, families, settings.adjust))
+
+    def adjust(record: Record) -> Record:
+        tested = record.change is not None and record.change.p_value is not None
+        return replace(record, p_adjusted=next(together)) if tested else record
+
+    return [
+        replace(
+            part,
+            rows=tuple(replace(row, records=tuple(map(adjust, row.records))) for row in part.rows),
+        )
+        for part in parts
+    ]
+
+
+def _part(
+    arms: Arms,
+    model: str,
+    section: Section,
+    names: Sequence[str],
+    settings: RobustnessTable,
+    labels: Labels,
+) -> Part:
     summary = arms.find(model, section.arm)
     metrics = tuple(metric_of(summary, name) for name in names)
     chosen = cells.select(summary, section.perturbations, section.levels, labels)
-    rows = tuple(_row(arms, summary, cell, section.reference, metrics, labels) for cell in chosen)
+    rows = tuple(_row(arms, summary, cell, section, metrics, settings, labels) for cell in chosen)
     return Part(model, section, summary, metrics, rows)
 
 
@@ -69,11 +106,13 @@ def _row(
     arms: Arms,
     summary: Summary,
     cell: cells.Cell,
-    reference: Reference | None,
+    section: Section,
     metrics: Sequence[Metric],
+    settings: RobustnessTable,
     labels: Labels,
 ) -> Row:
     perturbation, level = cell["perturbation"], level_name(cell["level"])
+    reference = section.reference
     before, name = None, ""
     if reference is not None:
         other = arms.find(summary["model"], reference.arm)
@@ -83,7 +122,17 @@ def _row(
         if (other["arm"], *there) != (summary["arm"], perturbation, level):
             before = cells.cell_if_any(other, *there, labels)
             name = "/".join(filter(None, (other["arm"], *there))) if before is not None else ""
-    records = tuple(
+
+    def compared(record: Record, metric: Metric) -> Record:
+        if before is None:
+            return record
+        return replace(
+            record,
+            reference=name,
+            change=cells.change(cell, before, metric, interval=settings.change_interval),
+        )
+
+    plain = [
         Record(
             summary["model"],
             summary["arm"],
@@ -92,9 +141,8 @@ def _row(
             metric.name,
             metric.better,
             cells.estimate(cell, metric),
-            name,
-            cells.change(cell, before, metric) if before is not None else None,
         )
         for metric in metrics
-    )
+    ]
+    records = tuple(map(compared, plain, metrics))
     return Row(perturbation, level, cell, records)

@@ -7,18 +7,22 @@ from typing import Any, Literal
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.results.statistics import pool
+from holdfast.results.statistics.pooling import Draws
 
 Summary = Mapping[str, Any]
 
 
 class Arms:
-    """Pooled summaries by model and arm, in the order first given."""
+    """Pooled summaries by model and arm, in the order first given.
 
-    def __init__(self, summaries: Sequence[Summary]) -> None:
+    ``draws``: whether noise draws are a sample of the noise, or given (see ``pool``).
+    """
+
+    def __init__(self, summaries: Sequence[Summary], draws: Draws = "random") -> None:
         seeds: dict[tuple[str, str], list[Summary]] = {}
         for summary in summaries:
             seeds.setdefault((summary["model"], summary["arm"]), []).append(summary)
-        self._pooled = {key: pool(group) for key, group in seeds.items()}
+        self._pooled = {key: pool(group, draws) for key, group in seeds.items()}
 
     def models(self, wanted: Literal["all"] | Sequence[str]) -> list[str]:
         """Return the models shown: those wanted, or all there are."""
@@ -46,4 +50,10 @@ def require_same_behaviors(summary: Summary, reference: Summary) -> None:
             f"{summary['model']}/{summary['arm']} and its reference "
             f"{reference['model']}/{reference['arm']} were tested on different behaviors: "
             "evaluate both again on the same ones"
+        )
+    if summary["seeds"] != reference["seeds"]:
+        raise HoldfastError(
+            f"{summary['model']}/{summary['arm']} has the training seeds {summary['seeds']}, and "
+            f"its reference {reference['model']}/{reference['arm']} {reference['seeds']}: make "
+            "both with the same"
         )

@@ -146,6 +146,25 @@ class RobustnessTable(Selection):
     layout: Literal["rows", "transposed"] = Field(
         "rows", description="Perturbations as rows, or metrics as rows and levels as columns."
     )
+    draws: Literal["random", "fixed"] = Field(
+        "random",
+        description="Noise draws as a sample of the noise, which intervals and tests then cover"
+        " (random), or as the only ones of interest (fixed); with several training seeds, these are"
+        " the sample, and each has draws of its own.",
+    )
+    change_interval: Literal["agresti_min", "bca"] = Field(
+        "agresti_min",
+        description="Interval of a rate's change given its draws: Agresti and Min's, or the BCa"
+        " bootstrap over behaviors, which is too short where few behaviors change.",
+    )
+    adjust: Literal["holm", "bh"] = Field(
+        "holm",
+        description="How p-values are adjusted: Holm (the chance of any false finding) or Benjamini"
+        " and Hochberg (the share of false findings).",
+    )
+    family: Literal["table", "section", "metric"] = Field(
+        "table", description="Comparisons that are adjusted together: all, a section's, a metric's."
+    )
     published: Published | None = Field(
         None, description="Published numbers to compare with; null: none."
     )

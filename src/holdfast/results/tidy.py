@@ -15,7 +15,8 @@ from holdfast.text import printable
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "metric", "value", "ci_low", "ci_high", "n", "draws",
-    "reference", "delta", "p_value", "better",
+    "reference", "delta", "delta_low", "delta_high", "p_value", "p_adjusted",
+    "better",
 )  # fmt: skip
 PUBLISHED_COLUMNS = ("published", "published_difference", "published_within")
 ABSENT = "NA"
@@ -37,6 +38,7 @@ class Record:
     reference: str = ""
     change: Change | None = None
     printed: Printed | None = None
+    p_adjusted: float | None = None
 
 
 def to_csv(
@@ -44,10 +46,11 @@ def to_csv(
 ) -> str:
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
-    p_value is the unadjusted paired p-value. Text that a spreadsheet would run as a formula gets an
-    apostrophe in front; numbers stay numbers. Where published numbers were looked up, three more
-    columns hold the published number, in the unit of ``value``; ``value`` minus it; and whether it
-    lies in the interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
+    p_value is the unadjusted paired p-value, p_adjusted the one that stars show. Text that a
+    spreadsheet would run as a formula gets an apostrophe in front; numbers stay numbers. Where
+    published numbers were looked up, three more columns hold the published number, in the unit of
+    ``value``; ``value`` minus it; and whether it lies in the interval (yes, no). ``columns`` come
+    last: what each says of an arm, by arm.
     """
     records, columns = list(records), columns or {}
     compared = any(record.printed for record in records)
@@ -64,8 +67,9 @@ def to_csv(
                 estimate.units,
                 estimate.draws,
                 _text(record.reference),
-                _number(change.delta if change else None),
+                *map(_number, (change.delta, change.low, change.high) if change else [None] * 3),
                 _p_value(change.p_value if change else None),
+                _p_value(record.p_adjusted),
                 record.better,
                 *(_published(record) if compared else ()),
                 *(_text(says.get(record.arm, "")) for says in columns.values()),

@@ -46,7 +46,7 @@ def draw(
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
         meaningless = meaningless or any(summary["meaningless"] for summary in shown)
-        style.finish(figure, settings.title, _note(settings, shown[0], measured), meaningless)
+        style.finish(figure, settings.title, _note(settings, shown, measured), meaningless)
         style.save(figure, out_prefix)
 
 
@@ -133,13 +133,17 @@ def _groups(ax: Axes, names: Sequence[str]) -> None:
         start = end
 
 
-def _note(settings: AsrBarsFigure, summary: Summary, measured: Sequence[Bars]) -> str:
-    judges = [metric_of(summary, name).label for name in settings.metrics]
+def _note(settings: AsrBarsFigure, shown: Sequence[Summary], measured: Sequence[Bars]) -> str:
+    judges = [metric_of(shown[0], name).label for name in settings.metrics]
     rows = [one for _, estimates in measured for row in estimates for one in row]
     draws = sorted({one.draws for one in rows})
     looks = f"{draws[0]}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]}"
     mean = f"Mean of {', '.join(judges)}" if len(judges) > 1 else judges[0]
+    seeds = len(shown[0]["seeds"])
+    over = f" and {seeds} training seeds" if seeds > 1 else ""
+    if seeds == 1:
+        over = f" and {looks} noise draws" if draws[-1] > 1 else ", given one draw"
     return printable(
         f"{mean}; lower is better. Whiskers: 95 % cluster-adjusted Wilson intervals over "
-        f"{rows[0].units:,} behaviors, given {looks} draw{'' if draws[-1] == 1 else 's'}."
+        f"{rows[0].units:,} behaviors{over}."
     )

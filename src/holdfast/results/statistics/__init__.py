@@ -1,0 +1,50 @@
+"""Error bars and tests. The unit is the behavior (or perplexity window, or lm-eval item).
+
+Units are sampled; so are training seeds and, unless told otherwise, noise draws, which every unit
+is looked at under: repeats, a level of their own. More draws of one repeat sharpen a unit's rate
+and never multiply the number of units.
+"""
+
+from holdfast.results.statistics.estimates import (
+    CONFIDENCE,
+    Change,
+    Counts,
+    Estimate,
+    Floats,
+    Spread,
+)
+from holdfast.results.statistics.multiplicity import adjusted, adjusted_by_family, holm
+from holdfast.results.statistics.paired import rate_change, sign_flip
+from holdfast.results.statistics.pooling import pool
+from holdfast.results.statistics.power import minimum_detectable, needed_n
+from holdfast.results.statistics.rates import effective_size, rate, successes
+from holdfast.results.statistics.utility import (
+    accuracy,
+    accuracy_change,
+    perplexity,
+    perplexity_change,
+)
+
+__all__ = [
+    "CONFIDENCE",
+    "Change",
+    "Counts",
+    "Estimate",
+    "Floats",
+    "Spread",
+    "accuracy",
+    "accuracy_change",
+    "adjusted",
+    "adjusted_by_family",
+    "effective_size",
+    "holm",
+    "minimum_detectable",
+    "needed_n",
+    "perplexity",
+    "perplexity_change",
+    "pool",
+    "rate",
+    "rate_change",
+    "sign_flip",
+    "successes",
+]
