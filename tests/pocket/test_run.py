@@ -15,7 +15,7 @@ from small_run import RESULTS, snakemake
 TABLES = ("table1", "table2", "table3", "table4", "table6", "judges", "kappa", "hidden_danger")
 COLUMNS = [
     "model", "arm", "perturbation", "level", "metric", "value", "ci_low", "ci_high", "n", "draws",
-    "reference", "delta", "delta_low", "delta_high", "p_value", "p_adjusted",
+    "reference", "delta", "delta_low", "delta_high", "p_value", "p_adjusted", "noise_floor",
     "better",
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from holdfast.results import statistics
-from holdfast.results.statistics import Spread, minimum_detectable, needed_n
+from holdfast.results.statistics import Spread, minimum_detectable, needed_n, noise_floor
 from holdfast.results.statistics.power import EXACT
 
 fast = settings(max_examples=60, deadline=None)
@@ -132,3 +132,12 @@ def test_a_change_carries_what_its_power_depends_on() -> None:
     here, there = np.array([1, 1, 0, 0, 1] * 20), np.array([1, 0, 1, 0, 1] * 20)
     spread = statistics.rate_change(here, 1, there, 1).spread
     assert spread == Spread(100, pytest.approx(41 / 102), 0.0, math.inf, 1.0)
+
+
+def test_the_noise_floor_holds_the_next_meaningless_change() -> None:
+    assert noise_floor([]) is None
+    assert noise_floor([0.02]) == pytest.approx(stats.t.ppf(0.975, 1) * 0.02)
+    rng = np.random.default_rng(6)
+    moves = rng.normal(0, 0.03, size=(4000, 5))
+    inside = [abs(row[4]) <= (noise_floor(list(row[:4])) or 0) for row in moves]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.012)

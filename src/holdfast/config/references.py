@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.config.arm_references import check_arms
 from holdfast.config.arms import Original, TrainedArm
+from holdfast.config.controls import check_controls
 from holdfast.config.names import known
 from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError
@@ -141,6 +142,7 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
                 known(f"{where}.reference.arm", section.reference.arm, settings.arms)
                 if section.reference.perturbation == "none":
                     known(f"{where}.reference", "none", settings.perturbations)
+        check_controls(settings, path, entry)
     elif entry.kind == "asr_bars":
         _check_cells(settings, path, entry.arms, entry)
     elif entry.kind == "asr_curve":
@@ -193,8 +195,7 @@ def _check_cells(settings: Settings, path: str, arms: list[str], part: Any) -> N
         known(f"{path}.levels", name, settings.perturbations)
         have = [level for level, _ in settings.perturbations[name].cells]
         for level in wanted:
-            text = level if isinstance(level, str) else format(level, "g")
-            known(f"{path}.levels.{name}", text, have)
+            known(f"{path}.levels.{name}", level_name(level), have)
 
 
 def _check_published(settings: Settings, path: str, entry: Any) -> None:

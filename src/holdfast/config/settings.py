@@ -203,6 +203,9 @@ class Settings(_Frozen):
             if reference:
                 under = ["none"] if reference.perturbation == "none" else wanted
                 shown.setdefault(reference.arm, []).extend(under)
+                for control in getattr(entry, "controls", ()):
+                    if getattr(self.arms[control], "parent", None) == reference.arm:
+                        shown.setdefault(control, []).extend(under)
         return shown
 
     def _perturbations(self, wanted: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.config.settings import Original
 from holdfast.plan.stages import any_of, params
 from holdfast.plan.sweeps import SweepPlan
 from holdfast.results import published
@@ -38,6 +39,11 @@ class Plan(SweepPlan):
                     partial=p.kind == "checkpoint",
                 )
                 for name, p in perturbations
+            },
+            parents={
+                name: arm.parent
+                for name, arm in self.settings.arms.items()
+                if not isinstance(arm, Original)
             },
             points=self.used_points,
         )

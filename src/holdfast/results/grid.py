@@ -12,10 +12,15 @@ BANNER = (
     "the machinery runs."
 )
 
+FLOOR_MARK = "°"
+
 
 @dataclass(frozen=True)
 class Cell:
-    """A value with, in parentheses, its change; ``interval`` goes in small print."""
+    """A value with, in parentheses, its change; ``interval`` goes in small print.
+
+    ``in_floor``: the change is inside the noise floor; it is greyed, and marked with FLOOR_MARK.
+    """
 
     text: str
     arrow: str = ""
@@ -24,6 +29,12 @@ class Cell:
     interval: str = ""
     tone: Tone = ""
     best: bool = False
+    in_floor: bool = False
+
+    @property
+    def marks(self) -> str:
+        """Return what follows the change: its stars, and the mark of the noise floor."""
+        return self.stars + (FLOOR_MARK if self.in_floor else "")
 
 
 @dataclass(frozen=True)

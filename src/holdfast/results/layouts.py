@@ -52,14 +52,17 @@ def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:
     )
     if change is None:
         return Cell(show(estimate.value), interval=interval, best=best)
+    if record.noise_floor is not None:
+        interval += f"; floor ±{show(record.noise_floor, 3)}"
     return Cell(
         show(estimate.value),
         arrow(change.delta),
         show(abs(change.delta)),
         stars,
         interval,
-        tone(change.delta, record.better),
+        "" if record.in_floor else tone(change.delta, record.better),
         best,
+        record.in_floor,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from holdfast.results import cells
+from holdfast.results.controls import controls_of
+from holdfast.results.grid import FLOOR_MARK
 from holdfast.results.metrics import UNPARSED, Metric, show
 from holdfast.results.robustness import Part, Row, family_of
 from holdfast.results.settings import Labels, RobustnessTable
@@ -16,7 +18,7 @@ from holdfast.results.tidy import Record
 def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> tuple[str, ...]:
     """Return the notes under a table, in reading order."""
     notes = [*_references(parts, labels), *_tests(settings, parts), _sizes(settings, parts)]
-    notes += _detectable(settings, parts)
+    notes += [*_detectable(settings, parts), *_floor(settings, parts, labels)]
     if settings.best_among_sections:
         notes.append(
             "Bold (†): the lowest ASR among the sections, cell by cell; ties are all bold."
@@ -155,6 +157,21 @@ def _at_median(spreads: Sequence[Spread], alpha: float) -> str:
     middle = sorted(spreads, key=lambda spread: spread.half)[len(spreads) // 2]
     found = minimum_detectable(middle, alpha)
     return "none" if found is None else show(found, 3)
+
+
+def _floor(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> list[str]:
+    if all(record.noise_floor is None for record in _records(parts)):
+        return []
+    names = []
+    for part in parts:
+        if reference := part.section.reference:
+            names += controls_of(settings.controls, reference.arm, labels.parents)
+    arms = ", ".join(map(labels.arm, dict.fromkeys(names)))
+    return [
+        f"Noise floor (± in small print): how far moves that mean nothing change a rate from the "
+        f"same reference; 95 % of such changes are smaller, judged by {arms} and each training "
+        f"seed. Changes inside it are grey and marked {FLOOR_MARK}."
+    ]
 
 
 def _records(parts: Sequence[Part]) -> Iterable[Record]:

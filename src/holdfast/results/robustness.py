@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells
+from holdfast.results.controls import floor_of
 from holdfast.results.metrics import Metric, metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels, RobustnessTable, Section, level_name
@@ -130,6 +131,7 @@ def _row(
             record,
             reference=name,
             change=cells.change(cell, before, metric, interval=settings.change_interval),
+            noise_floor=floor_of(arms, settings.controls, summary, other, there, metric, labels),
         )
 
     plain = [

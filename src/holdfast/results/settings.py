@@ -57,6 +57,7 @@ class Labels(Settings):
         {}, description="Label, symbol and note of each perturbation."
     )
 
+    parents: dict[str, str] = Field({}, description="Arm that each arm is made from.")
     points: dict[str, str] = Field(
         {}, description="Values of its swept settings that each arm with a sweep was made with."
     )
@@ -164,6 +165,12 @@ class RobustnessTable(Selection):
     )
     family: Literal["table", "section", "metric"] = Field(
         "table", description="Comparisons that are adjusted together: all, a section's, a metric's."
+    )
+    controls: list[str] = Field(
+        [],
+        description="Arms whose moves mean nothing, such as random moves. Those made `from` a"
+        " section's reference arm give its changes of rates a noise floor, inside which a change is"
+        " marked and greyed.",
     )
     published: Published | None = Field(
         None, description="Published numbers to compare with; null: none."

@@ -15,7 +15,7 @@ from holdfast.text import printable
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "metric", "value", "ci_low", "ci_high", "n", "draws",
-    "reference", "delta", "delta_low", "delta_high", "p_value", "p_adjusted",
+    "reference", "delta", "delta_low", "delta_high", "p_value", "p_adjusted", "noise_floor",
     "better",
 )  # fmt: skip
 PUBLISHED_COLUMNS = ("published", "published_difference", "published_within")
@@ -39,6 +39,13 @@ class Record:
     change: Change | None = None
     printed: Printed | None = None
     p_adjusted: float | None = None
+    noise_floor: float | None = None
+
+    @property
+    def in_floor(self) -> bool:
+        """Whether the change is no larger than what meaningless moves make."""
+        floor = self.noise_floor
+        return self.change is not None and floor is not None and abs(self.change.delta) <= floor
 
 
 def to_csv(
@@ -46,11 +53,11 @@ def to_csv(
 ) -> str:
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
-    p_value is the unadjusted paired p-value, p_adjusted the one that stars show. Text that a
-    spreadsheet would run as a formula gets an apostrophe in front; numbers stay numbers. Where
-    published numbers were looked up, three more columns hold the published number, in the unit of
-    ``value``; ``value`` minus it; and whether it lies in the interval (yes, no). ``columns`` come
-    last: what each says of an arm, by arm.
+    p_value is the unadjusted paired p-value, p_adjusted the one that stars show, noise_floor what a
+    meaningless change stays below. Text that a spreadsheet would run as a formula gets an
+    apostrophe in front. Where published numbers were looked up, three more columns hold the
+    published number, in the unit of ``value``; ``value`` minus it; and whether it lies in the
+    interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
     """
     records, columns = list(records), columns or {}
     compared = any(record.printed for record in records)
@@ -70,6 +77,7 @@ def to_csv(
                 *map(_number, (change.delta, change.low, change.high) if change else [None] * 3),
                 _p_value(change.p_value if change else None),
                 _p_value(record.p_adjusted),
+                _number(record.noise_floor),
                 record.better,
                 *(_published(record) if compared else ()),
                 *(_text(says.get(record.arm, "")) for says in columns.values()),

@@ -31,6 +31,7 @@ tr.title th { background: #f4f6f8; font-weight: 650; padding-top: .5rem; text-al
 tr.title.model th { font-size: 1.05rem; }
 td b { text-decoration: underline; text-decoration-thickness: 1px; text-underline-offset: 3px; }
 .better { color: var(--better); } .worse { color: var(--worse); }
+.floor { color: var(--soft); }
 small { color: var(--soft); display: block; font-size: .76rem; line-height: 1.3; }
 ul { color: var(--soft); font-size: .85rem; max-width: 68rem; padding-left: 1.1rem; }
 @media print { body { margin: 0; max-width: none; font-size: 9pt; } }
@@ -116,8 +117,10 @@ def _cell(cell: Cell) -> str:
     if cell.tone and not cell.amount:
         text = f'<span class="{cell.tone}">{text}</span>'
     if cell.amount:
-        change = f"({cell.arrow}{escape(cell.amount)}{escape(cell.stars)})"
+        change = f"({cell.arrow}{escape(cell.amount)}{escape(cell.marks)})"
         hint = f' class="{cell.tone}" title="{cell.tone}"' if cell.tone else ""
+        if cell.in_floor:
+            hint = ' class="floor" title="inside the noise floor"'
         text += f" <span{hint}>{change}</span>"
     return f"{text}<small>{escape(cell.interval)}</small>" if cell.interval else text
 

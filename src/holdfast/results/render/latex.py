@@ -11,6 +11,7 @@ SYMBOLS = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\rightarrow$", "×": r"$\times$",
     "σ": r"$\sigma$", "α": r"$\alpha$", "–": "--", "≥": r"$\geq$", "−": "$-$", "’": "'",
+    "±": r"$\pm$", "°": r"$^{\circ}$",
     "[": "{[}", "*": "{*}",  # after a line break, bare ones would be its arguments
 }  # fmt: skip
 
@@ -27,7 +28,8 @@ def _float(table: Table) -> str:
     caption = f" {escape(table.caption)}" if table.caption else ""
     spans = "l" * table.text_columns + "r" * (len(table.headings) - table.text_columns)
     lines = [
-        r"% Needs \usepackage{booktabs,graphicx} and, for \textquotedbl, \usepackage[T1]{fontenc}.",
+        r"% Needs \usepackage{booktabs,graphicx,xcolor}"
+        r" and, for \textquotedbl, \usepackage[T1]{fontenc}.",
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{\textbf{{{escape(table.title)}.}}{caption}}}",
@@ -86,7 +88,8 @@ def _cell(cell: Cell) -> str:
     if cell.best:
         text = rf"\textbf{{{text}}}"
     if cell.amount:
-        text += f" ({escape(cell.arrow)}{escape(cell.amount)}{cell.stars})"
+        change = f"({escape(cell.arrow)}{escape(cell.amount)}{escape(cell.marks)})"
+        text += rf" \textcolor{{gray}}{{{change}}}" if cell.in_floor else f" {change}"
     return _stack(text, rf"\tiny {escape(cell.interval)}") if cell.interval else text
 
 

@@ -58,7 +58,7 @@ def _headings(table: Table) -> list[str]:
 def _cell(cell: Cell) -> str:
     text = f"**{escape(cell.text)}**" if cell.best else escape(cell.text)
     if cell.amount:
-        text += f" ({cell.arrow}{escape(cell.amount)}{escape(cell.stars)})"
+        text += f" ({cell.arrow}{escape(cell.amount)}{escape(cell.marks)})"
     return f"{text}<br><sub>{escape(cell.interval)}</sub>" if cell.interval else text
 
 

@@ -63,7 +63,7 @@ def _columns(table: Table, form: Callable[[Cell], str]) -> list[list[str]]:
 
 def _cell(cell: Cell) -> str:
     best = "†" if cell.best else ""
-    change = f" {cell.arrow}{cell.amount}{cell.stars}" if cell.amount else ""
+    change = f" {cell.arrow}{cell.amount}{cell.marks}" if cell.amount else ""
     return f"{cell.text}{best}{change}"
 
 

@@ -13,6 +13,7 @@ from holdfast.results.statistics.estimates import (
     Floats,
     Spread,
 )
+from holdfast.results.statistics.floor import noise_floor
 from holdfast.results.statistics.multiplicity import adjusted, adjusted_by_family, holm
 from holdfast.results.statistics.paired import rate_change, sign_flip
 from holdfast.results.statistics.pooling import pool
@@ -40,6 +41,7 @@ __all__ = [
     "holm",
     "minimum_detectable",
     "needed_n",
+    "noise_floor",
     "perplexity",
     "perplexity_change",
     "pool",
