@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.config.settings import Original
+from holdfast.config.arms import Original
 from holdfast.plan.stages import any_of, params
 from holdfast.plan.sweeps import SweepPlan
 from holdfast.results import published
