@@ -102,7 +102,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return found
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise HoldfastError(f"{path} cannot be read as YAML ({type(error).__name__})") from None
 
 

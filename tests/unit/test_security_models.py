@@ -136,9 +136,9 @@ def test_a_hostile_training_state_is_one_sentence(
         else:
             state.write_text("no state" if damage == "text" else "")
     model = tiny_llama.model()
-    with pytest.raises(HoldfastError, match=r"training\.pt is no state of a training"):
+    with pytest.raises(HoldfastError, match=r"training\.pt, a training's last state"):
         first_order.train(model, tiny_llama.examples(8), move, seed=0, scratch=tmp_path)
-    with pytest.raises(HoldfastError, match=r"training_state\.pt is no state of a training"):
+    with pytest.raises(HoldfastError, match=r"training_state\.pt, a training's last state"):
         training.train(
             model, lambda _: torch.zeros(()), label="x", steps=1, learning_rate=0.1,
             identity={}, scratch_folder=tmp_path,

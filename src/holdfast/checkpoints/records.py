@@ -53,7 +53,7 @@ class ArmRecord(BaseModel):
         "sign_flip",
     ]
     parent: PathName
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {}
     other: PathName | None = None  # a folder besides the parent that loading the arm reads
 
 
