@@ -42,12 +42,17 @@ wildcard_constraints:
     figure=plan.names("figures"),
 
 
+# On a cluster these run where Snakemake does: they are small, or need the network.
 localrules:
     all,
     tables,
     figures,
     preflight,
     sweeps,
+    data,
+    selection,
+    table,
+    figure,
 
 
 report: "workflow/report/workflow.rst"

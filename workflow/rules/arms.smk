@@ -18,8 +18,11 @@ rule first_order:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.first_order(w.model, w.arm).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.first_order(w.model, w.arm).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.first_order(w.model, w.arm),
     params:
         settings=lambda w: plan.move_params(w.arm),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
@@ -46,8 +49,11 @@ rule zeroth_order:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.zeroth_order(w.model, w.arm).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.zeroth_order(w.model, w.arm).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.zeroth_order(w.model, w.arm),
     params:
         settings=lambda w: plan.move_params(w.arm),
         scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
@@ -118,6 +124,9 @@ rule export:
         "<results>/logs/{model}/{arm}/seed{seed}/export.log",
     conda:
         "../../envs/model.yaml"
+    resources:
+        mem_mb=lambda w, attempt: attempt * plan.memory.files(w.model).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     script:
         "../scripts/export.py"
 

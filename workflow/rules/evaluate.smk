@@ -15,8 +15,12 @@ rule quantize:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.quantize(w.model, w.perturbation).mem_mb,
+        runtime=lambda w, attempt: attempt
+        * plan.runtime.quantize(w.model, w.perturbation),
     params:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
@@ -44,8 +48,12 @@ rule quantize_gptqmodel:
         "../../envs/gptqmodel.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.quantize(w.model, w.perturbation).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.quantize(w.model, w.perturbation).mem_mb,
+        runtime=lambda w, attempt: attempt
+        * plan.runtime.quantize(w.model, w.perturbation),
     params:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
@@ -67,6 +75,9 @@ rule ready_made:
     priority: 2
     conda:
         "../../envs/model.yaml"
+    resources:
+        mem_mb=lambda w, attempt: attempt * plan.memory.files(w.model).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params(
             "quantize", plan.cells_of(w.perturbation, w.arm, w.model)
@@ -147,8 +158,10 @@ for job in plan.evaluations:
             "../../envs/model.yaml"
         resources:
             gpu=plan.settings.gpus,
+            gpu_model=plan.gpu_model(plan.settings.gpus),
             gpu_mem_mb=job.gpu_mem_mb,
             mem_mb=job.mem_mb,
+            runtime=job.runtime,
         params:
             settings=job.params,
             scratch=f"{plan.results}/scratch/{{model}}/{job.arm}/seed{{seed}}",

@@ -24,9 +24,11 @@ for job in plan.judgments:
         conda:
             "../../envs/model.yaml"
         resources:
-            gpu=plan.settings.gpus * bool(job.models),
+            gpu=job.gpus,
+            gpu_model=plan.gpu_model(job.gpus),
             gpu_mem_mb=job.memory.gpu_mem_mb,
-            mem_mb=job.memory.mem_mb,
+            mem_mb=job.mem_mb,
+            runtime=job.runtime,
         params:
             settings=job.params,
             scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",

@@ -16,8 +16,12 @@ rule layer_scores:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.layer_scores(w.model, w.selection).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.layer_scores(w.model, w.selection).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.layer_scores(w.model, w.selection).mem_mb,
+        runtime=lambda w, attempt: attempt
+        * plan.runtime.layer_scores(w.model, w.selection),
     params:
         settings=lambda w: plan.params(
             "layer_scores",

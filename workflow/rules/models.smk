@@ -7,11 +7,13 @@ rule base_model:
         "<results>/logs/base_model/{model}.log",
     benchmark:
         "<results>/benchmarks/base_model/{model}.tsv"
+    localrule: plan.only_fetched(plan.settings.models)
     conda:
         "../../envs/model.yaml"
     threads: 1
     resources:
         gpu=lambda w: plan.gpus_to_make(plan.settings.models[w.model]),
+        runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params("model", plan.settings.models[w.model]),
         scratch=f"{plan.results}/scratch/models/{{model}}",
@@ -30,6 +32,7 @@ rule judge_model:
         "<results>/logs/judge_model/{judge}.log",
     benchmark:
         "<results>/benchmarks/judge_model/{judge}.tsv"
+    localrule: plan.only_fetched(plan.settings.judge_models)
     conda:
         "../../envs/model.yaml"
     resources:

@@ -56,8 +56,10 @@ for job in plan.sweep_jobs:
             "../../envs/model.yaml"
         resources:
             gpu=plan.settings.gpus,
+            gpu_model=plan.gpu_model(plan.settings.gpus),
             gpu_mem_mb=job.gpu_mem_mb,
             mem_mb=job.mem_mb,
+            runtime=job.runtime,
         params:
             settings=job.params,
             scratch=f"{plan.results}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",

@@ -140,6 +140,11 @@ class Settings(_Frozen):
     gpus: int = Field(
         0, ge=0, description="GPUs that one heavy job asks for; 0 computes on the processors"
     )
+    gpu_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None = Field(
+        None,
+        description="kind of GPU that those jobs ask a SLURM cluster for, as `sinfo -o %G` names it"
+        " (h100); null: any",
+    )
     data_root: PathName = Field(
         ".", description="folder that `path:` sources start from; HOLDFAST_DATA overrides it"
     )

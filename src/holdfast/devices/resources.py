@@ -117,6 +117,13 @@ class Resources:
             return Memory(0, _mib(LIBRARIES + SNAKEMAKE))
         return self._memory(max(size for size, _ in needs), max(host for _, host in needs))
 
+    def files(self, model: str) -> Memory:
+        """A model and a copy of it in host memory (exports, ready-made checkpoints)."""
+        shape = self._shape(model)
+        if shape is None:
+            return UNKNOWN
+        return Memory(0, _mib(MARGIN * 2 * shape.weights + LIBRARIES + SNAKEMAKE))
+
     @property
     def _pocket(self) -> ModelSettings | None:
         return next((model for model in self.settings.models.values() if model.pocket), None)

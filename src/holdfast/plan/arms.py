@@ -15,6 +15,7 @@ from holdfast.config.arms import (
 )
 from holdfast.config.settings import Settings
 from holdfast.devices.resources import Resources
+from holdfast.devices.runtime import Runtime
 from holdfast.plan.data import DataPlan
 from holdfast.plan.stages import any_of, params
 from holdfast.sweeps.grid import point_arms
@@ -30,7 +31,8 @@ class ArmPlan(DataPlan):
         for name, arm in settings.arms.items():
             if isinstance(arm, SweptArm):
                 self.arms |= point_arms(name, arm)
-        self.memory = Resources(settings.model_copy(update={"arms": self.arms}))
+        every = settings.model_copy(update={"arms": self.arms})
+        self.memory, self.runtime = Resources(every), Runtime(every)
 
     def move_params(self, arm: str) -> str:
         """Version and settings of the stage that makes an arm; a point of a sweep may diverge."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.settings import Rows, Settings
 from holdfast.data.settings import DataSource
@@ -88,9 +90,17 @@ class DataPlan:
             return [self.data(name) for name in ("perplexity", "alignment", "behaviors")]
         return []
 
+    def only_fetched(self, models: Mapping[str, ModelSettings]) -> bool:
+        """Whether the jobs of these models fetch or read them and make none."""
+        return all(model.hub or model.path for model in models.values())
+
     def gpus_to_make(self, model: ModelSettings) -> int:
         """GPUs that the job of a model asks for: none to fetch it, those of a job to train it."""
         return 0 if model.hub or model.path else self.settings.gpus
+
+    def gpu_model(self, gpus: int) -> str | None:
+        """Kind of GPU that a job with ``gpus`` of them asks a cluster for; None: any, or none."""
+        return self.settings.gpu_model if gpus else None
 
     @property
     def _pocket_base(self) -> str:

@@ -137,9 +137,15 @@ class EvaluationJob:
         """Memory of a GPU that the job needs, in MiB."""
         return self._memory(wildcards).gpu_mem_mb
 
-    def mem_mb(self, wildcards: Any) -> int:
-        """Host memory that the job needs, in MiB."""
-        return self._memory(wildcards).mem_mb
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Host memory that the job asks for, in MiB: more on every attempt."""
+        return attempt * self._memory(wildcards).mem_mb
+
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that the job asks for: more on every attempt."""
+        cells = self.plan.perturbed(self.arm, wildcards.model)
+        asked = [cells[name] for name in self.perturbations if name in cells]
+        return attempt * self.plan.runtime.evaluate(wildcards.model, asked)
 
     def _memory(self, wildcards: Any) -> Memory:
         return self.plan.memory.evaluate(wildcards.model, self.perturbations)

@@ -75,6 +75,20 @@ class JudgeJob:
         return self.plan.memory.judge(self.judges)
 
     @property
+    def gpus(self) -> int:
+        """GPUs that the job asks for: none where no judge has a model."""
+        return self.plan.settings.gpus * bool(self.models)
+
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Host memory that the job asks for, in MiB: more on every attempt."""
+        return attempt * self.memory.mem_mb
+
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that the job asks for: more on every attempt."""
+        perturbed = self.plan.perturbed(wildcards.arm, wildcards.model).values()
+        return attempt * self.plan.runtime.judge(self.judges, perturbed)
+
+    @property
     def models(self) -> list[str]:
         """Folders of the judges' models, for the judges that have one."""
         return [path for judge in self.judges for path in self.plan.judge_model(judge)]

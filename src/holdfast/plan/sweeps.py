@@ -137,9 +137,15 @@ class SweepJob:
         """Memory of a GPU that the job needs, in MiB."""
         return max(need.gpu_mem_mb for need in self._memory(wildcards))
 
-    def mem_mb(self, wildcards: Any) -> int:
-        """Host memory that the job needs, in MiB; the parent's weights stay there too."""
-        return 2 * max(need.mem_mb for need in self._memory(wildcards))
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Host memory that the job asks for, in MiB: twice, since the parent's weights stay."""
+        return attempt * 2 * max(need.mem_mb for need in self._memory(wildcards))
+
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that the job asks for: more on every attempt."""
+        perturbations = self.plan.validation_perturbations.values()
+        count = len(self.points)
+        return attempt * self.plan.runtime.points(wildcards.model, count, perturbations)
 
     def _memory(self, wildcards: Any) -> list[Memory]:
         """What an evaluation takes, and a refinement's float32 copy while it is replayed."""

@@ -1,0 +1,156 @@
+"""Minutes that each job of a run asks its scheduler for: the rules' resource functions.
+
+A cluster ends a job whose time is up, so these are meant to be two to ten times what a job takes: a
+start, its tokens at a modest pace, and its files from a slow network disk. Rows of sets whose size
+is not in the settings are counted as those of the usual ones. Where nothing tells a model's shape
+yet, it is taken for one of 8 billion parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.checkpoints.settings import ModelSettings
+from holdfast.config.settings import Settings
+from holdfast.devices.estimate import FLOAT32
+from holdfast.devices.shape import Shape, shape_of_model
+from holdfast.layers.settings import Robustness, Snip
+from holdfast.perturbations.settings import Perturbation
+
+START_S = 15 * 60  # imports, a model to the device, and what small models take in all
+DISK = 2e8  # bytes a second
+# A sixth of an A100's peak in 16 bits, a quarter of it in float32; a third of its memory's.
+CARD_16, CARD_32, CARD_MEMORY = 5e13, 5e12, 5e11
+PROCESSOR, PROCESSOR_MEMORY = 1e10, 5e9  # of one thread
+NOISE_BYTES = 16  # read and written for a weight that is moved by noise and moved back
+GPTQ_COLUMN_S = 5e-4  # quantizing one input column of a linear module
+ROWS = 500  # HarmBench has 400
+PROMPT_TOKENS = 256  # of a behavior with its context, the mean
+VERDICT_TOKENS = 1024  # of a judge's instructions, a behavior and its completion, the mean
+BATCH = 16  # what `auto` finds at least
+TEXT_TOKENS = 350_000  # of WikiText-2's test split
+TASK_TOKENS = 1_500_000  # of an lm-eval task, the mean of the paper's; MMLU has 7 million
+LINEARS = ("hidden",) * 6 + ("inner",)  # inputs of a layer's linear modules
+TYPICAL = Shape(32, 4096, 14336, 32, 8, 128, 128256, tied=False, biased=False, item=2)  # Llama-3-8B
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What jobs need, in whole minutes, by the wildcards of their rules."""
+
+    settings: Settings
+
+    def first_order(self, model: str, arm: str) -> int:
+        """Training (a forward and a backward pass, or two forward) and its checkpoints."""
+        shape, move = self._shape(model), self._move(arm)
+        rows = move.steps * move.batch_size * move.gradient_accumulation
+        passes = 4 if move.gradient_checkpointing else 3
+        work = passes * self._pass(shape, rows * self.settings.data.max_length)
+        if move.compute == "float32" and shape.item != FLOAT32:
+            work *= CARD_16 / CARD_32
+        states = FLOAT32 * (2 if move.momentum > 0 else 1) * shape.parameters
+        saves = move.steps // move.save_every + 1
+        return _minutes(work / max(1, self.settings.gpus) + saves * states / DISK)
+
+    def zeroth_order(self, model: str, arm: str) -> int:
+        """Refinement: two losses a direction, for which every weight that moves is moved."""
+        shape, move = self._shape(model), self._move(arm)
+        tokens = move.batch_size * self.settings.data.max_length
+        loss = self._pass(shape, tokens) + NOISE_BYTES * shape.parameters / self._memory
+        return _minutes(move.steps * (2 * move.directions + 1) * loss + self._load(shape))
+
+    def layer_scores(self, model: str, selection: str) -> int:
+        """Scoring of one job's layers."""
+        shape, entry = self._shape(model), self.settings.selections[selection]
+        one = self._pass(shape, getattr(entry, "samples", 0) * self.settings.data.max_length)
+        passes = 1
+        if isinstance(entry, Robustness):
+            passes += min(entry.layers_per_job, shape.layers) * (entry.draws + 1)
+        elif isinstance(entry, Snip):
+            passes = 3
+        return _minutes(passes * one + self._load(shape))
+
+    def quantize(self, model: str, perturbation: str) -> int:
+        """GPTQ at every level: two passes, the Hessians, and a column after the other."""
+        shape, entry = self._shape(model), self.settings.perturbations[perturbation]
+        tokens = getattr(entry, "calibration_samples", 0) * getattr(entry, "max_length", 0)
+        columns = shape.layers * sum(getattr(shape, width) for width in LINEARS)
+        level = 4 * self._pass(shape, tokens) + GPTQ_COLUMN_S * columns + self._load(shape)
+        return _minutes(len(entry.cells) * level + self._load(shape))
+
+    def evaluate(self, model: str, perturbations: Iterable[Perturbation]) -> int:
+        """Completions, perplexity and accuracy of every level and draw."""
+        shape, cells = self._shape(model), sum(len(entry.cells) for entry in perturbations)
+        one = self._completions(shape) + self._load(shape)
+        one += NOISE_BYTES * shape.parameters / self._memory
+        tasks = self.settings.utility.lm_eval.tasks.values()
+        questions = sum(1 if task.data is None else 0.1 for task in tasks)  # local ones are small
+        one += self._pass(shape, TEXT_TOKENS + questions * TASK_TOKENS)
+        return _minutes(cells * one)
+
+    def points(self, model: str, points: int, perturbations: Iterable[Perturbation]) -> int:
+        """Validation of some points of a sweep: made again, then completions and losses."""
+        shape = self._shape(model)
+        cells = 1 + sum(len(entry.cells) for entry in perturbations)
+        validation = self.settings.data.validation
+        pairs = (validation.pairs.limit if validation else 0) * self.settings.data.max_length
+        losses = (self.settings.sweeps.draws + 1) * self._pass(shape, pairs)
+        return _minutes(points * (cells * self._completions(shape) + losses + self._load(shape)))
+
+    def judge(self, judges: Iterable[str], perturbations: Iterable[Perturbation]) -> int:
+        """Verdicts of some judges, one after the other."""
+        rows = self._rows * sum(len(entry.cells) for entry in perturbations)
+        seconds = 0.0
+        for name in judges:
+            if name in self.settings.judge_models:
+                shape = self._shape_of(self.settings.judge_models[name])
+                seconds += self._pass(shape, rows * VERDICT_TOKENS) + self._load(shape)
+        return _minutes(seconds)
+
+    def files(self, model: str) -> int:
+        """Fetching, reading or writing all of a model's weights, a few times over."""
+        return _minutes(6 * self._load(self._shape(model)))
+
+    @property
+    def _rows(self) -> int:
+        """Prompts that are completed under each perturbation."""
+        data = self.settings.data
+        return (data.behaviors.limit or ROWS) + (data.benign.limit or ROWS)
+
+    @property
+    def _memory(self) -> float:
+        return CARD_MEMORY if self.settings.gpus else PROCESSOR_MEMORY
+
+    def _completions(self, shape: Shape) -> float:
+        """Seconds for greedy completions: prompts, then a token after the other."""
+        rows, new = self._rows, self.settings.generation.max_new_tokens
+        size = self.settings.generation.batch_size
+        batches = math.ceil(rows / (BATCH if size == "auto" else size))
+        reads = batches * new * shape.weights / self._memory
+        return self._pass(shape, rows * (PROMPT_TOKENS + new)) + reads
+
+    def _pass(self, shape: Shape, tokens: float) -> float:
+        """Seconds for a forward pass: two operations a parameter and token."""
+        card = CARD_32 if shape.item == FLOAT32 else CARD_16
+        return 2 * shape.parameters * tokens / (card if self.settings.gpus else PROCESSOR)
+
+    def _load(self, shape: Shape) -> float:
+        return shape.weights / DISK
+
+    def _move(self, arm: str) -> Any:
+        """Return an arm's own settings, which its rule knows to be there."""
+        return getattr(self.settings.arms[arm], "move", None)
+
+    def _shape(self, model: str) -> Shape:
+        return self._shape_of(self.settings.models[model])
+
+    def _shape_of(self, model: ModelSettings) -> Shape:
+        pocket = next((one for one in self.settings.models.values() if one.pocket), None)
+        return shape_of_model(model, pocket) or TYPICAL
+
+
+def _minutes(seconds: float) -> int:
+    return math.ceil((START_S + seconds) / 60)
