@@ -11,6 +11,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from holdfast.config import HoldfastError, load_settings
+from holdfast.devices.slurm import take_over
 from holdfast.plan import Plan
 from holdfast.storage import require_writable
 
@@ -40,6 +41,10 @@ wildcard_constraints:
     judge=plan.names("judges"),
     table=plan.names("tables"),
     figure=plan.names("figures"),
+
+
+onstart:
+    take_over(workflow, plan.settings.run)
 
 
 # On a cluster these run where Snakemake does: they are small, or need the network.
