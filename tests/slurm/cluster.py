@@ -61,7 +61,7 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:h100:{gpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:h100:{gpus}
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 GRES_CONF = """
@@ -95,7 +95,8 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """The environment of this process, with this cluster, without any SLURM job."""
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_"))}
-        return plain | {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        path = f"{self.folder}:{plain['PATH']}"  # for srun, see _configure
+        return plain | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def run(self, *command: str) -> str:
         """Run a command on the cluster; return what it printed."""
@@ -185,10 +186,16 @@ def _configure(folder: Path, munge: Path, cpus: int, gpus: int) -> None:
     }
     (folder / "slurm.conf").write_text(SLURM_CONF.format(**values))
     (folder / "gres.conf").write_text(GRES_CONF.format(**values))
-    for name, event in (("prolog", "start"), ("epilog", "end")):
-        script = folder / f"{name}.sh"
-        script.write_text(RECORD.format(event=event, folder=folder))
-        script.chmod(0o755)
+    # Snakemake's plugin calls srun without SLURM_CONF, since clusters have it in /etc.
+    srun = f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n'
+    scripts = {
+        "prolog.sh": RECORD.format(event="start", folder=folder),
+        "epilog.sh": RECORD.format(event="end", folder=folder),
+        "srun": srun,
+    }
+    for name, content in scripts.items():
+        (folder / name).write_text(content)
+        (folder / name).chmod(0o755)
 
 
 def _free_ports(count: int) -> list[int]:
