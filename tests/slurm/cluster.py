@@ -141,6 +141,11 @@ def missing() -> str:
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"no {absent[0]} (Debian: apt-get install slurm-wlm munge)"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            os.mknod(Path(folder) / "gpu", stat.S_IFCHR | 0o666, NULL)
+        except PermissionError:
+            return "fake GPUs are device files, which cannot be made here"
     return ""
 
 
