@@ -95,3 +95,19 @@ def test_judges_without_a_model_read_in_no_time(large: dict[str, Any]) -> None:
     world = settings(**large)
     every = world.perturbations.values()
     assert Runtime(world).judge(["refusal_prefix"], every) == 15
+
+
+def test_fine_tuning_and_smoothed_training_count_their_passes(large: dict[str, Any]) -> None:
+    tuned = {"kind": "finetune", "source": {"path": "pairs.json"}, "levels": [50, 100]}
+    smoothed = {"stage": "smoothed_first_order", "from": "fo", "rho": 0.001, "steps": 100}
+    world = settings(**large)
+    base = {name: arm.model_dump(by_alias=True) for name, arm in world.arms.items()}
+    plain = base["fo"] | {"stage": "smoothed_first_order"} | smoothed | {"sweep": {}}
+    arms = base | {"one": plain | {"copies": 1}, "eight": plain | {"copies": 8}}
+    runtime = Runtime(settings(**large, arms=arms))
+    files = 5 * 4 * TYPICAL.parameters / 2e8 / 60
+    one, eight = (runtime.first_order("llama", arm) - 15 - files for arm in ("one", "eight"))
+    assert eight == pytest.approx(8 * one, rel=0.05)
+    every = {n: p.model_dump() for n, p in world.perturbations.items()} | {"tuned": tuned}
+    assert Runtime(settings(**large, perturbations=every)).finetune("llama", "tuned") > 30
+    assert runtime.factors("llama") > runtime.files("llama")

@@ -79,7 +79,8 @@ rule move:
     conda:
         "../../envs/model.yaml"
     resources:
-        mem_mb=lambda w: plan.memory.move(w.model).mem_mb,
+        mem_mb=lambda w, attempt: attempt * plan.memory.move(w.model).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params(
             "move", plan.arms[w.arm].stage, plan.arms[w.arm].move
@@ -107,8 +108,10 @@ rule factors:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.move(w.model).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.move(w.model).mem_mb,
+        mem_mb=lambda w, attempt: attempt * plan.memory.move(w.model).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.factors(w.model),
     params:
         settings=lambda w: plan.params("factors", plan.factor_rank(w.arm, w.base)),
     script:

@@ -104,8 +104,12 @@ rule finetune:
         "../../envs/model.yaml"
     resources:
         gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
         gpu_mem_mb=lambda w: plan.memory.finetune(w.model, w.perturbation).gpu_mem_mb,
-        mem_mb=lambda w: plan.memory.finetune(w.model, w.perturbation).mem_mb,
+        mem_mb=lambda w, attempt: attempt
+        * plan.memory.finetune(w.model, w.perturbation).mem_mb,
+        runtime=lambda w, attempt: attempt
+        * plan.runtime.finetune(w.model, w.perturbation),
     params:
         settings=lambda w: plan.params(
             "finetune",

@@ -26,6 +26,7 @@ DISK = 2e8  # bytes a second
 CARD_16, CARD_32, CARD_MEMORY = 5e13, 5e12, 5e11
 PROCESSOR, PROCESSOR_MEMORY = 1e10, 5e9  # of one thread
 NOISE_BYTES = 16  # read and written for a weight that is moved by noise and moved back
+DECOMPOSITION = 400  # operations an element and column of a tensor, far from the peak
 GPTQ_COLUMN_S = 5e-4  # quantizing one input column of a linear module
 ROWS = 500  # HarmBench has 400
 PROMPT_TOKENS = 256  # of a behavior with its context, the mean
@@ -44,16 +45,35 @@ class Runtime:
     settings: Settings
 
     def first_order(self, model: str, arm: str) -> int:
-        """Training (a forward and a backward pass, or two forward) and its checkpoints."""
-        shape, move = self._shape(model), self._move(arm)
+        """Training; over several cards where it is not of a smoothed loss."""
+        move = self._move(arm)
+        copies = getattr(move, "copies", 1)
+        return self._training(model, move, 1 if copies > 1 else max(1, self.settings.gpus), copies)
+
+    def finetune(self, model: str, perturbation: str) -> int:
+        """Training of every parameter, and a checkpoint a level."""
+        entry: Any = self.settings.perturbations[perturbation]
+        saves = len(entry.levels) * self._load(self._shape(model))
+        return self._training(model, entry.training) + math.ceil(saves / 60)
+
+    def factors(self, model: str) -> int:
+        """Decomposition of what every tensor changed by."""
+        shape = self._shape(model)
+        work = DECOMPOSITION * shape.hidden * shape.parameters
+        speed = CARD_32 if self.settings.gpus else PROCESSOR
+        return self.files(model) + math.ceil(work / speed / 60)
+
+    def _training(self, model: str, move: Any, ranks: int = 1, copies: int = 1) -> int:
+        """Passes (a forward and a backward one, or two forward) and checkpoints."""
+        shape = self._shape(model)
         rows = move.steps * move.batch_size * move.gradient_accumulation
-        passes = 4 if move.gradient_checkpointing else 3
+        passes = copies * (4 if move.gradient_checkpointing else 3)
         work = passes * self._pass(shape, rows * self.settings.data.max_length)
         if move.compute == "float32" and shape.item != FLOAT32:
             work *= CARD_16 / CARD_32
-        states = FLOAT32 * (2 if move.momentum > 0 else 1) * shape.parameters
+        states = FLOAT32 * (1 + move.states) * shape.parameters
         saves = move.steps // move.save_every + 1
-        return _minutes(work / max(1, self.settings.gpus) + saves * states / DISK)
+        return _minutes(work / ranks + saves * states / DISK)
 
     def zeroth_order(self, model: str, arm: str) -> int:
         """Refinement: two losses a direction, for which every weight that moves is moved."""
