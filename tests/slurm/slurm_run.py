@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ def start(slurm: Cluster, folder: Path, *arguments: str) -> subprocess.Popen[byt
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
+            # A shell's background jobs ignore SIGINT, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
