@@ -67,7 +67,7 @@ def test_logs_are_filled(finished: Path) -> None:
 def test_every_artifact_has_a_manifest(finished: Path) -> None:
     home = finished / RESULTS / "pocket" / "fo" / "seed0"
     manifest = json.loads((home / "none" / "completions.jsonl.manifest.json").read_text())
-    assert manifest["rule"] == "evaluate_fo_0"
+    assert manifest["rule"] == "evaluate_0"
     assert set(manifest["outputs"]) == {"completions.jsonl", "utility.json"}
     assert manifest["versions"]["torch"] == torch.__version__
     assert any("weights" in path for path in manifest["inputs"])

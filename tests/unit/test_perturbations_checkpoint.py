@@ -277,7 +277,7 @@ def test_only_models_that_have_a_checkpoint_are_evaluated_under_it():
     ]
     assert "ready" not in plan.perturbations("fo")
     (job,) = [job for job in plan.evaluations if "ready" in job.perturbations]
-    assert (job.arm, job.perturbations, job.models) == ("original", ("ready",), "other")
+    assert (job.arms, job.perturbations, job.models) == ("original", ("ready",), "other")
     assert plan.quantized("other", "original", 0, "ready") == [
         "results/pocket/other/original/seed0/ready/quantized"
     ]

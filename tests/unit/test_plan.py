@@ -74,6 +74,23 @@ def test_flips_alone_name_the_behaviors(config: dict[str, Any]) -> None:
     assert shown.table_behaviors("table2") == shown.table_behaviors("kappa") == []
 
 
+def test_arms_under_the_same_perturbations_share_the_rules_of_their_jobs(
+    config: dict[str, Any],
+) -> None:
+    config["tables"] = {name: config["tables"][name] for name in ("table1", "table4")}
+    config["figures"] = {}
+    config["perturbations_per_job"] = 2
+    jobs = plan(config).evaluations
+    assert [job.name for job in jobs] == [f"evaluate_{number}" for number in range(len(jobs))]
+    assert [(job.arms, job.perturbations) for job in jobs] == [
+        ("original", ("none", "w4a16")),
+        ("original", ("w4a4", "weight_noise")),
+        ("original", ("activation_noise",)),
+        ("fo|zo", ("w4a16", "w4a4")),
+        ("fo|zo", ("weight_noise", "activation_noise")),
+    ]
+
+
 def test_a_group_of_judges_reads_their_models_and_templates_in_order(
     config: dict[str, Any],
 ) -> None:

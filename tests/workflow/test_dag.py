@@ -118,7 +118,7 @@ perturbations:
 """
     )
     jobs = dry_run(folder, "table1", "--configfile", str(overlay))
-    assert (jobs["ready_made"], jobs["evaluate_original_0"], jobs["evaluate_original_1"]) == (
+    assert (jobs["ready_made"], jobs["evaluate_0"], jobs["evaluate_1"]) == (
         1,
         2,
         1,

@@ -121,7 +121,7 @@ rule finetune:
         "../scripts/finetune.py"
 
 
-# One rule for every arm and group of perturbations, since a group's files depend on the config.
+# One rule for every group of perturbations, since a group's files depend on the config.
 for job in plan.evaluations:
 
     rule:
@@ -137,26 +137,25 @@ for job in plan.evaluations:
         output:
             completions=ensure(
                 expand(
-                    "<results>/{{model}}/{arm}/seed{{seed}}/{perturbation}/completions.jsonl",
-                    arm=job.arm,
+                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/completions.jsonl",
                     perturbation=job.perturbations,
                 ),
                 non_empty=True,
             ),
             utility=ensure(
                 expand(
-                    "<results>/{{model}}/{arm}/seed{{seed}}/{perturbation}/utility.json",
-                    arm=job.arm,
+                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/utility.json",
                     perturbation=job.perturbations,
                 ),
                 non_empty=True,
             ),
         log:
-            f"<results>/logs/{{model}}/{job.arm}/seed{{seed}}/{job.name}.log",
+            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
         benchmark:
-            f"<results>/benchmarks/{{model}}/{job.arm}/seed{{seed}}/{job.name}.tsv"
+            f"<results>/benchmarks/{{model}}/{{arm}}/seed{{seed}}/{job.name}.tsv"
         wildcard_constraints:
             model=job.models,
+            arm=job.arms,
         priority: 1
         conda:
             "../../envs/model.yaml"
@@ -168,6 +167,6 @@ for job in plan.evaluations:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/{{model}}/{job.arm}/seed{{seed}}",
+            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/evaluate.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from holdfast.devices.resources import Memory
@@ -22,11 +23,7 @@ class EvaluationPlan(ArmPlan):
         (Snakemake puts an overlay's entries before those of the default config.) With ``model``,
         those that this model has: a ready-made checkpoint exists for some models and arms only.
         """
-        shown = [
-            perturbation
-            for entry in [*self.settings.tables.values(), *self.settings.figures.values()]
-            for perturbation in self.settings.shown(entry).get(arm, [])
-        ]
+        shown = self._shown.get(arm, set())
         entries = self.settings.perturbations
         ordered = sorted(entries, key=lambda name: entries[name].kind != "none")
         models = self.settings.models if model is None else [model]
@@ -35,6 +32,15 @@ class EvaluationPlan(ArmPlan):
             for name in ordered
             if name in shown and any(entries[name].of(one, arm) for one in models)
         ]
+
+    @cached_property
+    def _shown(self) -> dict[str, set[str]]:
+        """By arm the perturbations that tables and figures name: gathered once for all jobs."""
+        shown: dict[str, set[str]] = {}
+        for entry in [*self.settings.tables.values(), *self.settings.figures.values()]:
+            for arm, names in self.settings.shown(entry).items():
+                shown.setdefault(arm, set()).update(names)
+        return shown
 
     def perturbed(self, arm: str, model: str | None = None) -> dict[str, Perturbation]:
         """Settings by name of what ``arm`` is shown under; of ``model``, only what it has."""
@@ -61,17 +67,22 @@ class EvaluationPlan(ArmPlan):
 
     @property
     def evaluations(self) -> list[EvaluationJob]:
-        """The jobs that evaluate arms: one per arm and ``perturbations_per_job`` perturbations.
+        """The jobs that evaluate an arm: one per ``perturbations_per_job`` perturbations.
 
-        Checkpoints, which not every model may have, get a job each.
+        Checkpoints, which not every model may have, get a job each. Arms under the same
+        perturbations share their jobs' rules: what a file costs to plan grows with the rules.
         """
-        jobs: list[EvaluationJob] = []
+        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
         for arm in self.settings.arms:
-            names, size = self.perturbations(arm), self.settings.perturbations_per_job
+            under = (tuple(self.perturbations(arm, model)) for model in self.settings.models)
+            alike.setdefault(tuple(under), []).append(arm)
+        jobs: list[EvaluationJob] = []
+        for arms in alike.values():
+            names, size = self.perturbations(arms[0]), self.settings.perturbations_per_job
             alone = [(name,) for name in names if self._kind(name) == "checkpoint"]
             names = [name for name in names if (name,) not in alone]
-            together = [*groups(names, size), *alone]
-            jobs.extend(EvaluationJob(self, arm, n, group) for n, group in enumerate(together))
+            together = enumerate([*groups(names, size), *alone], start=len(jobs))
+            jobs.extend(EvaluationJob(self, tuple(arms), n, group) for n, group in together)
         return jobs
 
     def _kind(self, perturbation: str) -> str:
@@ -102,17 +113,22 @@ class EvaluationPlan(ArmPlan):
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Some perturbations of one arm, evaluated in one process; methods take the wildcards."""
+    """Some perturbations of an arm, evaluated in one process; methods take the wildcards."""
 
     plan: EvaluationPlan
-    arm: str
+    alike: tuple[str, ...]
     number: int
     perturbations: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """Name of the rule."""
-        return f"evaluate_{self.arm}_{self.number}"
+        return f"evaluate_{self.number}"
+
+    @property
+    def arms(self) -> str:
+        """Regular expression of the arms that are put under these perturbations."""
+        return any_of(self.alike)
 
     @property
     def models(self) -> str:
@@ -121,16 +137,16 @@ class EvaluationJob:
         return any_of(
             model
             for model in plan.settings.models
-            if set(self.perturbations) & set(plan.perturbations(self.arm, model))
+            if set(self.perturbations) & set(plan.perturbations(self.alike[0], model))
         )
 
     def lineage(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the arm reads."""
-        return self.plan.lineage(wildcards.model, self.arm, wildcards.seed)
+        return self.plan.lineage(wildcards.model, wildcards.arm, wildcards.seed)
 
     def quantized(self, wildcards: Any) -> list[str]:
         """Folders of the quantized copies that these perturbations read."""
-        where = (wildcards.model, self.arm, wildcards.seed)
+        where = (wildcards.model, wildcards.arm, wildcards.seed)
         return [path for name in self.perturbations for path in self.plan.quantized(*where, name)]
 
     def gpu_mem_mb(self, wildcards: Any) -> int:
@@ -143,8 +159,8 @@ class EvaluationJob:
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
-        cells = self.plan.perturbed(self.arm, wildcards.model)
-        asked = [cells[name] for name in self.perturbations if name in cells]
+        where = (wildcards.arm, wildcards.model)
+        asked = [self.plan.cells_of(name, *where) for name in self.perturbations]
         return attempt * self.plan.runtime.evaluate(wildcards.model, asked)
 
     def _memory(self, wildcards: Any) -> Memory:
@@ -157,11 +173,11 @@ class EvaluationJob:
         """
         plan, settings = self.plan, self.plan.settings
         perturbations = {
-            name: plan.cells_of(name, self.arm, wildcards.model) for name in self.perturbations
+            name: plan.cells_of(name, wildcards.arm, wildcards.model) for name in self.perturbations
         }
         return params(
             "evaluate",
-            self.arm,
+            wildcards.arm,
             perturbations,
             settings.generation,
             settings.utility,
