@@ -13,6 +13,7 @@ min_version("9.27")
 from holdfast.config import HoldfastError, load_settings
 from holdfast.devices.slurm import take_over
 from holdfast.plan import Plan
+from holdfast.status import record_run
 from holdfast.storage import require_writable
 
 
@@ -44,7 +45,10 @@ wildcard_constraints:
 
 
 onstart:
-    take_over(workflow, plan.settings.run)
+    # `status` and `preflight` make no files, so that they get a lock says nothing of other runs.
+    if any(job.output for job in workflow.dag.jobs):
+        take_over(workflow, plan.settings.run)
+        record_run(workflow.dag, plan)
 
 
 # On a cluster these run where Snakemake does: they are small, or need the network.
@@ -53,6 +57,7 @@ localrules:
     tables,
     figures,
     preflight,
+    status,
     sweeps,
     data,
     selection,
@@ -64,6 +69,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/preflight.smk"
+include: "workflow/rules/status.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/arms.smk"

@@ -1,4 +1,4 @@
-"""`holdfast show results/<run>`: a table or sweep; `holdfast preflight`: checks before a run."""
+"""`holdfast show`: a table or sweep; `preflight`: checks before a run; `status`: how far it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
+from holdfast.status import status
 from holdfast.text import tell
 
 
@@ -25,8 +26,13 @@ def main() -> None:
     check.add_argument(
         "--configfile", type=Path, nargs="+", default=[], help="laid over config/config.yaml"
     )
+    watch = commands.add_parser("status", help="print what a run finished, runs and failed at")
+    watch.add_argument("results", type=Path, help="a run's folder, such as results/pocket")
     arguments = parser.parse_args()
     try:
+        if arguments.command == "status":
+            print(status(arguments.results))
+            return
         if arguments.command == "preflight":
             sys.exit(bool(checked(arguments.configfile)))
         asked = {"sweep": arguments.sweep, "published": arguments.published}

@@ -1,4 +1,4 @@
-"""The frame of every pipeline job: its log, threads, GPUs, errors and manifest."""
+"""The frame of every pipeline job: its log, record, threads, GPUs, errors and manifest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from holdfast.checkpoints.manifest import is_made, verify, write_manifest
 from holdfast.claim import claim
 from holdfast.devices.lease import lease
 from holdfast.errors import HoldfastError
+from holdfast.progress import follow
+from holdfast.record import job_name, recorded
 from holdfast.storage import refusal
 
 
@@ -30,7 +32,8 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     are hidden. Inputs that differ from what their manifests recorded are refused. A
     ``HoldfastError`` ends the job with its one sentence, in the log and on the terminal, and so
     does what a file system refuses. A job that another process is still at waits for it, and ends
-    where that one has done all.
+    where that one has done all. Where there is a terminal, progress is shown there too; `holdfast
+    status` finds a record of the job.
     """
     _limit_threads(snakemake.threads)
     terminal, log = os.dup(2), Path(snakemake.log[0])
@@ -40,14 +43,17 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     try:
         with claim(log.with_name(f".{log.name}.lock"), partial(_say, terminal)) as waited:
             _redirect(log)
-            for path in inputs:
-                if verify(path):
-                    settle(path)
-            if waited and is_made(*made):
-                sys.exit(0)
-            lease(int(snakemake.resources.get("gpu", 0)))
-            yield settings
-            write_manifest(*made)
+            if os.isatty(terminal):
+                follow(terminal, job_name(snakemake.rule, dict(snakemake.wildcards.items())))
+            with recorded(log):
+                for path in inputs:
+                    if verify(path):
+                        settle(path)
+                if waited and is_made(*made):
+                    sys.exit(0)
+                lease(int(snakemake.resources.get("gpu", 0)))
+                yield settings
+                write_manifest(*made)
     except HoldfastError as error:
         _say(terminal, str(error))
         sys.exit(1)

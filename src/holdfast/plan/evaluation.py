@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -84,6 +85,18 @@ class EvaluationPlan(ArmPlan):
             together = enumerate([*groups(names, size), *alone], start=len(jobs))
             jobs.extend(EvaluationJob(self, tuple(arms), n, group) for n, group in together)
         return jobs
+
+    @cached_property
+    def _evaluations(self) -> dict[str, EvaluationJob]:
+        return {job.name: job for job in self.evaluations}
+
+    def cell_count(self, rule: str, wildcards: Mapping[str, str]) -> int:
+        """Return how many levels and draws the job of a rule evaluates; other stages': none."""
+        if rule not in self._evaluations:
+            return 0
+        where = (wildcards["arm"], wildcards["model"])
+        names = self._evaluations[rule].perturbations
+        return sum(len(self.cells_of(name, *where).cells) for name in names)
 
     def _kind(self, perturbation: str) -> str:
         """What makes a perturbation's quantized copies, or else what kind it is."""

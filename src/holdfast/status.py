@@ -1,0 +1,137 @@
+"""What the last run of a results folder has finished, runs, waits for and failed at.
+
+Snakemake tells at its start which jobs there are (``record_run``); each job keeps a record beside
+its log. Nothing here asks Snakemake, so it may run meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from holdfast.checkpoints.atomic import read_json, write_json
+from holdfast.errors import HoldfastError
+from holdfast.plan import Plan
+from holdfast.progress import last_line
+from holdfast.record import Record, job_name, read_record
+
+STATES = ("finished", "running", "waiting", "failed")
+TAIL_BYTES = 64 * 1024
+
+
+class Job(NamedTuple):
+    """A job of a run, and how it is now; ``cells`` are those it evaluates."""
+
+    stage: str
+    name: str
+    log: str
+    cells: int
+    state: str
+    record: Record | None
+
+
+def record_run(dag: Any, plan: Plan) -> None:
+    """Write which jobs a starting run has: from its DAG, those that make files."""
+    jobs = [
+        {
+            "rule": job.rule.name,
+            "wildcards": dict(job.wildcards_dict),
+            "log": str(job.log[0]),
+            "outputs": [str(path) for path in job.output if "temp" not in path.flags],
+            "cells": plan.cell_count(job.rule.name, job.wildcards_dict),
+            "needed": dag.needrun(job),
+        }
+        for job in dag.jobs
+        if job.output
+    ]
+    jobs.sort(key=lambda job: (job["log"], job["outputs"]))
+    write_json(_path(Path(plan.results)), {"started": time.time(), "jobs": jobs})
+
+
+def status(results: Path) -> str:
+    """Return, for a terminal, the counts by stage, and what runs and failed with the logs to read.
+
+    Raises:
+        HoldfastError: nothing was run in ``results``.
+    """
+    try:
+        run = read_json(_path(results))
+    except FileNotFoundError:
+        raise HoldfastError(
+            f"{results} has no run to tell of; `snakemake -n` says what would be run"
+        ) from None
+    root = results.resolve().parents[1]  # what Snakemake's paths start from
+    jobs = [_job(root, entry, run["started"]) for entry in run["jobs"]]
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["started"]))
+    lines = [f"{results}: the run started at {started}", "", *_table(jobs)]
+    for state in ("running", "failed"):
+        chosen = [job for job in jobs if job.state == state]
+        if chosen:
+            lines += ["", state.capitalize()]
+            lines += [line for job in chosen for line in _details(root, job)]
+    return "\n".join(lines)
+
+
+def _path(results: Path) -> Path:
+    return results / "logs" / "run.json"
+
+
+def _job(root: Path, entry: dict[str, Any], started: float) -> Job:
+    record = read_record(root / entry["log"])
+    if record and record.state != "running" and record.started < started:
+        record = None  # of a run before this one
+    state = record.state if record else "waiting"
+    if state == "finished" and _missing(root, entry["outputs"]):
+        state = "waiting"
+    if state == "waiting" and not entry["needed"]:
+        state = "finished"
+    stage = re.sub(r"_\d+$", "", entry["rule"])
+    name = job_name(entry["rule"], entry["wildcards"])
+    return Job(stage, name, entry["log"], entry["cells"], state, record)
+
+
+def _missing(root: Path, outputs: Iterable[str]) -> bool:
+    return any(not (root / output).exists() for output in outputs)
+
+
+def _table(jobs: list[Job]) -> list[str]:
+    counts: dict[str, Counter[str]] = {}
+    cells: Counter[str] = Counter()
+    for job in jobs:
+        counts.setdefault(job.stage, Counter())[job.state] += 1
+        cells[job.state] += job.cells
+    rows = [("jobs", Counter(job.state for job in jobs)), ("cells", cells)]
+    rows = [*sorted(counts.items()), *(row for row in rows if row[1].total())]
+    width = max(len(name) for name, _ in rows)
+    head = " ".join(f"{state:>9}" for state in STATES)
+    lines = [f"{'':{width}} {head}"]
+    for name, count in rows:
+        numbers = " ".join(f"{count[state] or '-':>9}" for state in STATES)
+        lines += [""] if name == "jobs" else []
+        lines.append(f"{name:{width}} {numbers}")
+    return lines
+
+
+def _details(root: Path, job: Job) -> list[str]:
+    assert job.record is not None
+    if job.state == "failed":
+        told = str(job.record.error).splitlines()[0]
+    else:
+        minutes = (time.time() - job.record.started) / 60
+        where = f"SLURM job {job.record.slurm_job}, " if job.record.slurm_job else ""
+        told = f"{where}{minutes:.0f} min; {_progress(root / job.log) or 'no progress told yet'}"
+    plain = "".join(letter if letter.isprintable() else "?" for letter in told)
+    return [f"  {job.name}: {plain}", f"    {job.log}"]
+
+
+def _progress(log: Path) -> str | None:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return last_line(file.read().decode("utf-8", errors="replace"))
+    except OSError:
+        return None

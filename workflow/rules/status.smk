@@ -1,0 +1,9 @@
+rule status:
+    log:
+        "<results>/logs/status.log",
+    conda:
+        "../../envs/results.yaml"
+    params:
+        results=plan.results,
+    script:
+        "../scripts/status.py"
