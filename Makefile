@@ -5,7 +5,7 @@ RUN := results/pocket
 # In an environment of its own: it needs newer packages than llm-compressor allows.
 GPTQMODEL := gptqmodel==7.7.0 pydantic tqdm
 
-.PHONY: demo paper-tiny test check bench lock docs clean
+.PHONY: demo paper-tiny test check bench bench-planning lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed ## the whole pipeline on the embedded world
@@ -30,6 +30,9 @@ check: .venv/installed-dev ## formatting, lint, types, and that generated files 
 
 bench: .venv/installed-dev ## time and memory against the plain computations, 18 minutes
 	$(BIN)/python -m benchmarks
+
+bench-planning: .venv/installed-dev ## planning of large runs; 500 jobs in a SLURM cluster, as root
+	$(BIN)/python -m benchmarks.planning --slurm 500
 
 docs: .venv/installed-dev ## regenerate the JSON schema and config/README.md
 	$(BIN)/python -m holdfast.config.document

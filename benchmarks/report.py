@@ -82,11 +82,16 @@ def _held(result: Result) -> str:
 
 
 def _conditions(shape: str) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return f"{shape}. {measured_on('torch', 'transformers')} [What the rows are](../README.md)."
+
+
+def measured_on(*packages: str) -> str:
+    """Return when, on what and with which versions something was measured."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"{shape}. Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, processor "
-        f"{_processor()}, Python {platform.python_version()}, {packages}, Holdfast "
-        f"{version('holdfast')} ({_commit()}). [What the rows are](../README.md)."
+        f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, processor {_processor()}, "
+        f"Python {platform.python_version()}, {versions}, Holdfast {version('holdfast')} "
+        f"({_commit()})."
     )
 
 
