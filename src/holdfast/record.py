@@ -103,11 +103,9 @@ def record_path(log: Path) -> Path:
 def read_record(log: Path) -> Record | None:
     """Return the record of the last job that wrote ``log``, as failed where it was killed."""
     path = record_path(log)
-    try:
-        record = Record(**read_json(path))
-        touched = path.stat().st_mtime
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    record, touched = Record(**read_json(path)), path.stat().st_mtime
     if record.state != "running" or _locked(log):
         return record
     if record.host != socket.gethostname() and time.time() - touched < SILENCE_S:

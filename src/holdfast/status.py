@@ -58,12 +58,11 @@ def status(results: Path) -> str:
     Raises:
         HoldfastError: nothing was run in ``results``.
     """
-    try:
-        run = read_json(_path(results))
-    except FileNotFoundError:
+    if not _path(results).exists():
         raise HoldfastError(
             f"{results} has no run to tell of; `snakemake -n` says what would be run"
-        ) from None
+        )
+    run = read_json(_path(results))
     root = results.resolve().parents[1]  # what Snakemake's paths start from
     jobs = [_job(root, entry, run["started"]) for entry in run["jobs"]]
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["started"]))

@@ -14,7 +14,7 @@ import tiny_llama
 import torch
 from test_job import run
 
-from holdfast.arms.first_order import sgd
+from holdfast.arms.first_order import make_optimizer
 from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import load_state, save_state
 from holdfast.checkpoints.atomic import atomic_dir, read_jsonl, write_json, write_jsonl
@@ -77,7 +77,7 @@ def test_a_checkpoint_for_which_there_is_no_room(disk: Path) -> None:
 def test_a_training_state_for_which_there_is_no_room(disk: Path) -> None:
     def save(step: int, width: int) -> None:
         weights = torch.nn.Linear(width, width)
-        optimizer = sgd(weights, FirstOrder())
+        optimizer = make_optimizer(weights, FirstOrder())
         whole = {"whole": lambda tensor: tensor, "writes": True}
         save_state(disk / "training.pt", str(step), weights, optimizer, [], **whole)
 
@@ -86,7 +86,12 @@ def test_a_training_state_for_which_there_is_no_room(disk: Path) -> None:
         save(2, 400)
     assert names(disk) == ["ballast", "training.pt"]
     small = torch.nn.Linear(10, 10)
-    assert load_state(disk / "training.pt", "1", small, sgd(small, FirstOrder()), part=_part) == []
+    assert (
+        load_state(
+            disk / "training.pt", "1", small, make_optimizer(small, FirstOrder()), part=_part
+        )
+        == []
+    )
 
 
 def _part(tensor: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

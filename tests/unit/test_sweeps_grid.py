@@ -224,4 +224,6 @@ def test_points_ask_for_the_memory_of_their_stage(config: dict[str, Any]) -> Non
     where = type("W", (), {"model": "pocket", "seed": "0"})
     arm = made.memory.zeroth_order("pocket", "zo_robust")
     assert made.memory.zeroth_order("pocket", "zo_robust.1") == arm
-    assert made.sweep_jobs[0].mem_mb(where) >= 2 * arm.mem_mb
+    first = made.sweep_jobs[0].mem_mb(where, 1)
+    assert first >= 2 * arm.mem_mb
+    assert made.sweep_jobs[0].mem_mb(where, 2) == 2 * first
