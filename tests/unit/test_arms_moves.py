@@ -178,5 +178,5 @@ def test_compute_is_counted_in_forward_passes_of_a_sample() -> None:
     smoothed = SmoothedFirstOrder(steps=10, batch_size=8, gradient_accumulation=1, rho=1, copies=4)
     assert first_order_passes(smoothed) == 960
     zo = ZerothOrder(steps=10, directions=1, batch_size=8)
-    assert zeroth_order_passes(zo, None, 32) == 160
-    assert zeroth_order_passes(zo, [24, 30], 32) == 80 * (0.75 + 2 * 0.25)
+    assert zeroth_order_passes(zo, None, 32) == 160 + 8
+    assert zeroth_order_passes(zo, [24, 30], 32) == 80 * (0.75 + 2 * 0.25) + 8 * 0.25

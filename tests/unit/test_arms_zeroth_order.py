@@ -341,7 +341,7 @@ def test_moves_too_small_to_store_are_warned_of_and_add_up(tmp_path: Path) -> No
     assert "no stored weight changed" in silent["warnings"][0]
     # Each step moves a weight by a hundredth of its rounding unit: only their sum shows.
     small = run(tiny_llama.model(torch.bfloat16), tmp_path / "b", [0], learning_rate=1e-3, steps=40)
-    assert small["warnings"] == []
+    assert not any("no stored weight" in warning for warning in small["warnings"])
     assert sum(step["changed_share"] for step in small["steps"]) > 0
 
 

@@ -24,8 +24,11 @@ def zeroth_order_passes(
 ) -> float:
     """Return the forward passes that refinement of ``layers`` (None: all) takes.
 
-    What lies below the lowest of them runs once a step, the rest twice a direction.
+    What lies below the lowest of them runs once a step, the rest twice a direction and, in the
+    first step, once where it starts.
     """
     samples = settings.steps * settings.batch_size
     below = min(layers) / layer_count if layers else 0.0
-    return samples * (below + 2 * settings.directions * (1 - below))
+    return samples * (below + 2 * settings.directions * (1 - below)) + settings.batch_size * (
+        1 - below
+    )

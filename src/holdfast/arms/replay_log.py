@@ -40,6 +40,24 @@ class Step(BaseModel):
     changed_share: float
 
 
+class Curvature(BaseModel):
+    """tr H over the parameters that move, on the first step's samples, where they start.
+
+    ``loss`` is f there; ``standard_error`` is over the step's directions, None where there was one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    loss: float
+    trace: float
+    standard_error: float | None
+
+    @property
+    def known(self) -> bool:
+        """Whether the trace is above zero beyond chance."""
+        return self.trace > 2 * (self.standard_error or 0.0)
+
+
 class ReplayLog(BaseModel):
     """A whole log: what was refined, with which settings, and every step."""
 
@@ -53,6 +71,7 @@ class ReplayLog(BaseModel):
     settings: ZerothOrder
     examples: str
     dimension: Annotated[int, Field(ge=1)]
+    curvature: Curvature
     steps: list[Step]
     warnings: list[str]
 

@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 
+from holdfast.arms.curvature import curvature, rate_warnings
 from holdfast.arms.master import Combination, Master
-from holdfast.arms.replay_log import Step, replay_log
+from holdfast.arms.replay_log import Curvature, Step, replay_log
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
 from holdfast.checkpoints.journal import Journal
@@ -52,7 +53,8 @@ def refine(
 
     Each finished step is kept in the file ``journal``; a killed run started again with the same
     arguments replays it and ends with the same log. The caller deletes it once the log is stored.
-    The log holds settings, parent fingerprint, one ``Step`` a step and warnings in words.
+    The log holds settings, parent fingerprint, one ``Step`` a step, the ``Curvature`` that the
+    first step met, and warnings in words.
 
     Raises:
         Diverged: a loss is no finite number.
@@ -78,12 +80,21 @@ def refine(
         else:
             batches = _batches(examples, settings, step, seed)
             with master.restored_on_error():
-                entry = _advance(model, master, batches, min(layers or [0]), settings, step, seed)
+                entry, bent = _advance(
+                    model, master, batches, min(layers or [0]), settings, step, seed
+                )
+            if bent:
+                finished.append("curvature", bent.model_dump())
             finished.append(str(step), entry.model_dump())
         steps.append(entry)
+    bent = checked(Curvature, finished.entries().get("curvature"), str(journal))
     return log | {
+        "curvature": bent.model_dump(),
         "steps": [entry.model_dump() for entry in steps],
-        "warnings": _warnings(steps, settings),
+        "warnings": [
+            *_warnings(steps, settings),
+            *rate_warnings(bent, settings, steps[0].clip, master.dimension),
+        ],
     }
 
 
@@ -136,15 +147,18 @@ def _advance(
     settings: ZerothOrder,
     step: int,
     seed: int,
-) -> Step:
+) -> tuple[Step, Curvature | None]:
+    """Do one step; return it and, of the first, the curvature that it met."""
     keys = _keys(settings, step, seed)
     master.keep(keys)
     # A unit vector is the Gaussian one over its norm.
     sphere = settings.direction == "sphere"
     norms = [master.norm(Combination([1.0], [k])) if sphere else 1.0 for k in keys]
     scales = [settings.beta / norm for norm in norms]
-    plus, minus = _losses(model, master, batches, layer, scales, keys, settings.cache_gib)
-    _require_finite(math.fsum(plus + minus), "sum of the losses", settings, step)
+    cache, first = settings.cache_gib, step == 0
+    plus, minus, base = _losses(model, master, batches, layer, scales, keys, cache, first)
+    _require_finite(math.fsum([*plus, *minus, base or 0.0]), "sum of the losses", settings, step)
+    bent = None if base is None else curvature(base, plus, minus, scales)
     factor = master.dimension if settings.scale_by_dimension else 1
     projected = [
         factor * (up - down) / (2 * settings.beta) for up, down in zip(plus, minus, strict=True)
@@ -159,7 +173,7 @@ def _advance(
         settings.scheduler, step, settings.steps, settings.warmup_ratio
     )
     move = master.update(gradient, rate, clip, settings.weight_decay)
-    return Step(
+    entry = Step(
         step=step,
         learning_rate=rate,
         coefficients=coefficients,
@@ -172,6 +186,7 @@ def _advance(
         move_rms=move.norm / math.sqrt(master.dimension),
         changed_share=move.changed / master.dimension,
     )
+    return entry, bent
 
 
 def _losses(
@@ -182,24 +197,27 @@ def _losses(
     scales: list[float],
     keys: list[Key],
     cache_gib: float,
-) -> tuple[list[float], list[float]]:
-    """Return the loss at theta + scale * v and at theta - scale * v for every direction v.
+    unmoved: bool,
+) -> tuple[list[float], list[float], float | None]:
+    """Return the losses at theta + scale * v, at theta - scale * v and, if ``unmoved``, at theta.
 
-    What lies below ``layer``, the lowest that moves, runs once for all of them. The model stays at
-    the last point, for the update to come.
+    The first two are lists over the directions v. What lies below ``layer``, the lowest that moves,
+    runs once for all of them. The model stays at the last point, for the update to come.
     """
-    plus, minus, tokens = [0.0] * len(keys), [0.0] * len(keys), 0
+    plus, minus, base, tokens = [0.0] * len(keys), [0.0] * len(keys), 0.0, 0
     for group in groups(model, batches, cache_gib):
         if tokens:
             master.restore()  # the states that are kept come from unmoved weights
         suffix = Suffix(model, group, layer)
         tokens += suffix.tokens
+        base += suffix.total() if unmoved else 0.0
         for j, (scale, direction) in enumerate(zip(scales, keys, strict=True)):
             master.write(scale, direction)
             plus[j] += suffix.total()
             master.mirror(scale, direction)
             minus[j] += suffix.total()
-    return [total / tokens for total in plus], [total / tokens for total in minus]
+    means = [[total / tokens for total in totals] for totals in (plus, minus)]
+    return means[0], means[1], base / tokens if unmoved else None
 
 
 def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -> None:

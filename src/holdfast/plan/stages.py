@@ -18,7 +18,7 @@ VERSIONS = {
     "model": 1,
     "first_order": 3,
     "smoothed_first_order": 1,
-    "zeroth_order": 3,
+    "zeroth_order": 4,
     "move": 1,
     "factors": 1,
     "layer_scores": 2,
