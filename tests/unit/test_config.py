@@ -52,6 +52,17 @@ BAD = {
         "fo_lon",
         "arms.zo.from: 'fo_lon' does not exist; did you mean 'fo_long'?",
     ),
+    "gap table with an unknown reference": (
+        "tables/around",
+        {"kind": "gap", "title": "T", "arms": ["zo"], "references": {"zo": "f0"}},
+        "tables.around.references.zo: 'f0' does not exist; did you mean 'fo'?",
+    ),
+    "gap figure of an unknown arm": (
+        "figures/curve",
+        {"kind": "gap_curve", "title": "T", "arms": ["zoo"]},
+        "figures.curve.arms: 'zoo' does not exist; did you mean 'zo'?",
+    ),
+    "gap at a size twice": ("gap/rho", [0.1, 0.1], "gap.rho: a size is there more than once"),
     "arms in a circle": ("arms/fo/from", "zo", "go in a circle"),
     "control of an arm that does not exist": (
         "arms/control",

@@ -30,6 +30,7 @@ from holdfast.devices.shape import shape_of, shape_of_model
 from holdfast.engine import limits
 from holdfast.engine.batch_size import row_bytes
 from holdfast.engine.parameters import linear_modules
+from holdfast.gap.settings import GapSettings
 from holdfast.layers.settings import Robustness, Snip, Wanda
 from holdfast.perturbations.settings import FakeQuant, Gptq, Unperturbed, WeightNoise
 
@@ -194,6 +195,10 @@ def test_the_papers_stages_need_the_cards_that_one_would_expect() -> None:
     assert estimate.layer_scores(LLAMA_3_8B, few, 1536) < estimate.layer_scores(
         LLAMA_3_8B, many, 1536
     )
+    gap = estimate.gap(LLAMA_3_8B, GapSettings(batch_size=1), 1536)
+    assert 60 * GIB < gap < 72 * GIB  # weights, their copy and a float32 gradient
+    forward = GapSettings(batch_size=1, gradient_copies=0)
+    assert estimate.gap(LLAMA_3_8B, forward, 1536) < 32 * GIB
     gptq = Gptq.model_validate({"kind": "gptq", "levels": {"a": {}}})
     assert 3 * GIB < estimate.quantize(LLAMA_3_8B, gptq) - LLAMA_3_8B.weights < 6 * GIB
 
@@ -207,8 +212,12 @@ from holdfast.arms.first_order import train
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.engine.batches import Example
+from holdfast.checkpoints.journal import Journal
+from holdfast.engine.batches import make_batches
 from holdfast.engine.cost import measured
 from holdfast.engine.generation import _greedy
+from holdfast.gap.measure import measure
+from holdfast.gap.settings import GapSettings
 from holdfast.layers import robustness, snip
 from holdfast.layers.settings import Robustness, Snip
 
@@ -251,7 +260,13 @@ def snip_scores(model):
     snip.score_layers(model, rows, Snip(samples=2))
 
 
-for stage in (zeroth_order, sensitivity, generation, first_order, snip_scores):
+def gap(model):
+    settings = GapSettings(rho=[0.01], draws=2, gradient_copies=4)
+    journal = Journal(new_folder() / "journal", {})
+    measure(model, make_batches(rows, 8), settings, seed=0, journal=journal)
+
+
+for stage in (zeroth_order, sensitivity, generation, first_order, snip_scores, gap):
     gc.collect()
     child = os.fork()  # each from the same memory, with the imports done
     if child == 0:
@@ -287,6 +302,7 @@ def test_estimates_are_what_stages_take() -> None:
         "generation": shape.weights + 8 * shape.row_bytes(193),
         "first_order": estimate.first_order(shape, training, 96),
         "snip_scores": estimate.layer_scores(shape, Snip(), 96),
+        "gap": estimate.gap(shape, GapSettings(), 96),
     }
     assert taken.keys() == expected.keys()
     ratios = {name: round(expected[name] / size, 2) for name, size in taken.items()}

@@ -87,6 +87,8 @@ def test_time_grows_with_what_is_asked_for(large: dict[str, Any]) -> None:
     assert runtime.points("llama", 4, noise) > 3 * runtime.points("llama", 1, noise) - 45
     assert runtime.quantize("llama", "w4a16") > runtime.files("llama")
     assert runtime.layer_scores("llama", "robustness") > runtime.layer_scores("llama", "snip")
+    losses = Runtime(settings(**large, gap={"gradient_copies": 0, "draws": 32}))
+    assert losses.gap("llama") < runtime.gap("llama")
     slow = Runtime(settings(**large | {"gpus": 0}))
     assert slow.zeroth_order("llama", "zo") > 10 * runtime.zeroth_order("llama", "zo")
 

@@ -141,6 +141,7 @@ RECORDS = {
     ("../base/model.json", "trust_remote_code"): [None, "yes", 1, True],
     ("replay.json", "layers"): [[7], [], "all", [-1], {}],
     ("replay.json", "parent"): [None, "", "0" * 64],
+    ("replay.json", "curvature"): [None, {}, 3, {"loss": 1.0, "trace": "2"}],
 }
 
 

@@ -72,6 +72,24 @@ def test_one_figure_computes_only_what_it_needs(folder: Path) -> None:
     assert jobs["layer_scores"] == 4  # two chunks of robustness, one of SNIP, one of WANDA
 
 
+def test_gaps_are_measured_where_something_shows_them(folder: Path) -> None:
+    overlay = folder / "overlay.yaml"
+    overlay.write_text(
+        """
+tables:
+  around: {kind: gap, title: Gap, arms: [fo, zo], references: {fo: original, zo: fo}}
+figures:
+  curve: {kind: gap_curve, title: Gap, arms: [fo, zo_robust]}
+"""
+    )
+    config = ("--configfile", str(overlay))
+    table, both = dry_run(folder, "around", *config), dry_run(folder, "around", "curve", *config)
+    assert (table["robustness_gap"], table["zeroth_order"]) == (3, 1)  # with the reference
+    assert (both["robustness_gap"], both["zeroth_order"]) == (4, 2)
+    assert evaluations(both) == judgments(both) == 0
+    assert dry_run(folder, "table2", *config)["robustness_gap"] == 0
+
+
 def test_exporting_an_arm_evaluates_nothing(folder: Path) -> None:
     jobs = dry_run(folder, "export_zo_robust")
     assert jobs["export"] == 1

@@ -50,6 +50,7 @@ RULES = (
     "quantize",
     "quantize_gptqmodel",
     "ready_made",
+    "robustness_gap",
     "selection",
     "summary",
     "sweep",
@@ -159,6 +160,12 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
                 raise HoldfastError(
                     f"{path}.arms: '{arm}' has no training loss to show: name first-order arms"
                 )
+    elif entry.kind in ("gap", "gap_curve"):
+        for arm in entry.arms:
+            known(f"{path}.arms", arm, settings.arms)
+        for arm, reference in getattr(entry, "references", {}).items():
+            known(f"{path}.references", arm, entry.arms)
+            known(f"{path}.references.{arm}", reference, settings.arms)
     elif entry.kind == "layer_scores":
         known(f"{path}.arm", entry.arm, settings.arms)
         for series in entry.series:

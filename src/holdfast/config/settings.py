@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.arms import Arm, ZerothOrderArm
 from holdfast.data.settings import DataSource
+from holdfast.gap.settings import GapSettings
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
 from holdfast.perturbations.settings import Perturbation
@@ -163,6 +164,9 @@ class Settings(_Frozen):
     judges: dict[Name, Judge] = Field(min_length=1, description="who decides on a completion")
     sweeps: SweepSettings = Field(
         default_factory=SweepSettings, description="how the points of `sweep` are compared"
+    )
+    gap: GapSettings = Field(
+        default_factory=GapSettings, description="how the robustness gap of arms is measured"
     )
     tables: dict[Name, TableSettings] = Field({}, description="tables to print")
     figures: dict[Name, FigureSettings] = Field({}, description="figures to draw")

@@ -12,6 +12,7 @@ from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
 from holdfast.config.settings import Generation, Selection, Utility
 from holdfast.devices.shape import Shape
 from holdfast.engine import limits
+from holdfast.gap.settings import GapSettings
 from holdfast.layers.settings import Robustness, Snip, Wanda
 from holdfast.perturbations.settings import FakeQuant, Gptq, Perturbation, WeightNoise
 
@@ -94,6 +95,21 @@ def layer_scores(shape: Shape, settings: Selection, tokens: int) -> int:
         squares = rows * tokens * shape.inner * 2 * FLOAT32
         return shape.weights + squares + rows * shape.layer_bytes(tokens)
     return 0
+
+
+def gap(shape: Shape, settings: GapSettings, tokens: int) -> int:
+    """Robustness gap: weights and their copy, then a loss, or a gradient beside a float32 copy.
+
+    The gradient of a parameter is dropped as soon as it is used; the largest is an embedding's.
+    """
+    rows = min(settings.samples, settings.batch_size)
+    if not settings.gradient_copies:
+        return 2 * shape.weights + _loss(shape, rows, tokens)
+    saved = shape.layers * shape.hidden * shape.item + _saved_bytes(shape, shape.item)
+    activations = rows * tokens * saved
+    gradient = shape.vocabulary * shape.hidden * (shape.item + FLOAT32)
+    states = FLOAT32 * shape.parameters + activations + gradient
+    return 2 * shape.weights + states + 2 * _logits(shape, rows * tokens, shape.item)
 
 
 def evaluate(

@@ -75,6 +75,14 @@ class Resources:
         settings, tokens = self.settings.selections[selection], self.settings.data.max_length
         return self._memory(estimate.layer_scores(shape, settings, tokens), shape.weights)
 
+    def gap(self, model: str) -> Memory:
+        """Robustness gap."""
+        shape = self._shape(model)
+        if shape is None:
+            return UNKNOWN
+        tokens = self.settings.data.max_length
+        return self._memory(estimate.gap(shape, self.settings.gap, tokens), shape.weights)
+
     def quantize(self, model: str, perturbation: str) -> Memory:
         """GPTQ, which keeps the model in host memory and works on a copy."""
         shape, settings = self._shape(model), self.settings.perturbations[perturbation]

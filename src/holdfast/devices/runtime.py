@@ -93,6 +93,15 @@ class Runtime:
             passes = 3
         return _minutes(passes * one + self._load(shape))
 
+    def gap(self, model: str) -> int:
+        """Losses on both sides of every draw, and gradients of copies, a pass of which is four."""
+        shape, entry = self._shape(model), self.settings.gap
+        loss = self._pass(shape, entry.samples * self.settings.data.max_length)
+        moving = NOISE_BYTES * shape.parameters / self._memory
+        losses = 2 * entry.draws * len(entry.rho) * (loss + moving)
+        gradients = entry.gradient_copies * (len(entry.rho) + 1) * (4 * loss + 2 * moving)
+        return _minutes(losses + gradients + self._load(shape))
+
     def quantize(self, model: str, perturbation: str) -> int:
         """GPTQ at every level: two passes, the Hessians, and a column after the other."""
         shape, entry = self._shape(model), self.settings.perturbations[perturbation]

@@ -1,7 +1,7 @@
 """The plan of a run: which files it makes from which, as paths. The rules read it.
 
-One file a stage, each adding to the one before: data, arms, evaluation, judging, sweeps and then
-results.
+One file a stage, each adding to the one before: data, arms, evaluation, judging, sweeps, gaps and
+then results.
 """
 
 from holdfast.plan.evaluation import QUANTIZED

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.config.arms import Original
+from holdfast.plan.gap import GapPlan
 from holdfast.plan.stages import any_of, params
-from holdfast.plan.sweeps import SweepPlan
 from holdfast.results import published
 from holdfast.results.settings import Labels, PerturbationLabel
 
 
-class Plan(SweepPlan):
+class Plan(GapPlan):
     """Paths and settings slices of one run, as functions of the wildcards."""
 
     params = staticmethod(params)
@@ -89,6 +89,8 @@ class Plan(SweepPlan):
                 for arm in entry.arms
                 for seed in seeds
             ]
+        if entry.kind in ("gap", "gap_curve"):
+            return self.gaps(entry)
         if entry.kind == "layer_scores":
             return [
                 self.selection(model, entry.arm, seed, selection)

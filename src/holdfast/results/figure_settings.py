@@ -70,7 +70,17 @@ class LossCurveFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
+class GapCurveFigure(Selection):
+    """Robustness gap of arms against the size of the perturbation."""
+
+    kind: Literal["gap_curve"]
+    title: str = Field(description="Headline.")
+    caption: str = Field("", description="Caption in the report.")
+    arms: list[str] = Field(min_length=1, max_length=8, description="One line each.")
+    labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
+
+
 FigureSettings = Annotated[
-    LayerScoresFigure | AsrBarsFigure | AsrCurveFigure | LossCurveFigure,
+    LayerScoresFigure | AsrBarsFigure | AsrCurveFigure | LossCurveFigure | GapCurveFigure,
     Field(discriminator="kind"),
 ]

@@ -11,6 +11,7 @@ from holdfast.results.figure_settings import (
     AsrBarsFigure,
     AsrCurveFigure,
     FigureSettings,
+    GapCurveFigure,
     LayerScoresFigure,
 )
 from holdfast.results.settings import Labels
@@ -28,11 +29,11 @@ def write_figure(
     """Write ``<out_prefix>.svg`` and ``<out_prefix>.png``.
 
     ``inputs``: the content of selection.json files (layer_scores), summary.json files (asr_bars,
-    asr_curve) or history.json files (loss_curve).
+    asr_curve), history.json files (loss_curve) or gap.json files (gap_curve).
     ``meaningless``: the run's models are random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the figure and the missing input.
     """
-    from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve
+    from holdfast.results.plots import asr_bars, asr_curve, gap_curve, layer_scores, loss_curve
 
     labels = labels or Labels()
     try:
@@ -42,6 +43,8 @@ def write_figure(
             asr_bars.draw(settings, inputs, out_prefix, labels, meaningless)
         elif isinstance(settings, AsrCurveFigure):
             asr_curve.draw(settings, inputs, out_prefix, labels, meaningless)
+        elif isinstance(settings, GapCurveFigure):
+            gap_curve.draw(settings, inputs, out_prefix, labels, meaningless)
         else:
             loss_curve.draw(settings, inputs, out_prefix, labels, meaningless)
     except HoldfastError as error:

@@ -268,6 +268,18 @@ class HiddenDangerTable(JudgedCells):
         ]
 
 
+class GapTable(Selection):
+    """Robustness gap, gradients and curvature of arms, and the check of Theorem 4.4."""
+
+    kind: Literal["gap"]
+    title: str = Field(description="Headline.")
+    caption: str = Field("", description="Caption.")
+    arms: list[str] = Field(min_length=1, description="Arms, one section each.")
+    references: dict[str, str] = Field(
+        {}, description="Arm that an arm's gap is compared with, by arm; one left out: with none."
+    )
+
+
 class SweepResult(Settings):
     """Points of one sweep compared on validation data: a table and a figure."""
 
@@ -288,6 +300,7 @@ TableSettings = Annotated[
     | JudgeAgreementTable
     | JudgeKappaTable
     | FlipsTable
-    | HiddenDangerTable,
+    | HiddenDangerTable
+    | GapTable,
     Field(discriminator="kind"),
 ]

@@ -11,6 +11,7 @@ from holdfast.errors import HoldfastError
 from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
 from holdfast.results.flips import Behaviors, flips_table
+from holdfast.results.gap import gap_table
 from holdfast.results.grid import Table
 from holdfast.results.hidden_danger import hidden_danger_table
 from holdfast.results.judge_agreement import judge_agreement_table
@@ -22,6 +23,7 @@ from holdfast.results.render.markdown import to_markdown
 from holdfast.results.settings import (
     CostTable,
     FlipsTable,
+    GapTable,
     HiddenDangerTable,
     JudgeAgreementTable,
     JudgeKappaTable,
@@ -37,6 +39,7 @@ AnyTable = (
     | JudgeKappaTable
     | FlipsTable
     | HiddenDangerTable
+    | GapTable
 )
 RENDERERS = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
 
@@ -52,10 +55,10 @@ def build_table(
 ) -> Table:
     """Build a table.
 
-    ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement) or
-    else summary.json files, in the order models and judges are to appear. ``behaviors``: those
-    that the summaries are about, which a table of flips names. ``meaningless``: a model shown is
-    random or untrained; summaries also say so themselves.
+    ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement),
+    gap.json files (gap) or else summary.json files, in the order models and judges are to appear.
+    ``behaviors``: those that the summaries are about, which a table of flips names.
+    ``meaningless``: a model shown is random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the table and the missing input.
     """
     labels = labels or Labels()
@@ -68,6 +71,8 @@ def build_table(
             return flips_table(name, settings, inputs, labels, behaviors)
         if isinstance(settings, HiddenDangerTable):
             return hidden_danger_table(name, settings, inputs, labels)
+        if isinstance(settings, GapTable):
+            return gap_table(name, settings, inputs, labels, meaningless)
         if isinstance(settings, CostTable):
             table = cost_table(name, settings, inputs, labels, meaningless)
         else:

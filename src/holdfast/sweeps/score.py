@@ -24,6 +24,7 @@ from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import Diverged
+from holdfast.gap.measure import PURPOSE
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.numerics.noise import key
 from holdfast.perturbations.registry import perturb
@@ -32,7 +33,6 @@ from holdfast.progress import track
 from holdfast.sweeps.diverged import require_weights
 from holdfast.sweeps.settings import SweepSettings
 
-PURPOSE = "robustness_gap"
 VALIDATION_DRAW = 500  # the first draw of validation's noise: no reported number meets it
 
 

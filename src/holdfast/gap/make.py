@@ -1,0 +1,40 @@
+"""From an arm's weights to the content of its gap.json."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from holdfast.arms.curvature import told_of_step
+from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256
+from holdfast.checkpoints.journal import Journal
+from holdfast.checkpoints.load import REPLAY_LOG, load_arm
+from holdfast.checkpoints.manifest import artifact_hash
+from holdfast.devices.estimate import gap
+from holdfast.engine.batches import encode_pairs, make_batches
+from holdfast.gap.measure import measure
+from holdfast.gap.settings import GapSettings
+
+
+def make_gap(
+    settings: GapSettings, *, arm: Path, data: Path, max_length: int, seed: int, scratch: Path
+) -> dict[str, Any]:
+    """Measure the arm in a weights folder on the safety pairs in ``data``; see ``measure``.
+
+    Beside it, ``step`` is what the log of a zeroth-order arm tells of its learning rate
+    (``told_of_step``), and None for other arms. A killed job goes on from ``scratch``.
+    """
+    header = {
+        "inputs": [artifact_hash(arm), sha256(data)],
+        "settings": [settings.model_dump(mode="json"), max_length, seed],
+    }
+    journal = Journal(scratch / "gap.jsonl", header)
+    loaded = load_arm(arm, needs=lambda shape: gap(shape, settings, max_length))
+    pairs = read_jsonl(data)[: settings.samples]
+    batches = make_batches(encode_pairs(loaded.tokenizer, pairs, max_length), settings.batch_size)
+    found = measure(loaded.model, batches, settings, seed=seed, journal=journal)
+    shutil.rmtree(scratch, ignore_errors=True)
+    log = read_json(arm / REPLAY_LOG) if (arm / REPLAY_LOG).exists() else {}
+    step = told_of_step(log) if log.get("arm") == "zeroth_order" else None
+    return {"samples": len(pairs), "data_sha256": sha256(data), **found, "step": step}

@@ -1,0 +1,123 @@
+"""Losses and gradients around an arm, from which its robustness gap is estimated.
+
+v is standard normal over all parameters and depends on seed, draw and parameter name alone, so that
+all arms of one architecture meet the same draws at every rho. Each draw is taken both ways: the
+mean of f(theta + rho v) and f(theta - rho v) estimates f_rho(theta) = E f(theta + rho v) without
+the part that is odd in v, and their second difference is rho^2 v'Hv, of expectation rho^2 tr H.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+
+from holdfast.checkpoints.journal import Journal
+from holdfast.engine.batches import Batch
+from holdfast.engine.loss import response_loss
+from holdfast.engine.parameters import put_noise, restored
+from holdfast.errors import HoldfastError
+from holdfast.gap import gradient
+from holdfast.gap.settings import GapSettings
+from holdfast.numerics.noise import key
+from holdfast.progress import track
+
+PURPOSE = "robustness_gap"
+
+
+@torch.no_grad()
+def measure(
+    model: Any, batches: Sequence[Batch], settings: GapSettings, *, seed: int, journal: Journal
+) -> dict[str, Any]:
+    """Return what there is around ``model``, which is left as it was, bit for bit.
+
+    ``loss`` is f(theta), in nats a response token; ``plus`` and ``minus`` are f(theta + rho v) and
+    f(theta - rho v), a list over draws for every rho. ``gradient``, unless no gradient is measured,
+    holds |grad f(theta)|^2 as ``square`` and, for every rho, an unbiased estimate of
+    |grad f_rho(theta)|^2 with its standard error as ``smoothed``.
+
+    A killed job goes on from ``journal``. Memory beside the model: a copy of it and, for gradients,
+    a float32 copy.
+
+    Raises:
+        HoldfastError: a loss or a gradient is no finite number, or a batch does not fit.
+    """
+    parts: list[tuple[str, float, int]] = [("losses", 0.0, draw) for draw in range(settings.draws)]
+    if settings.gradient_copies:
+        parts += [("gradient", rho, 0) for rho in (0.0, *settings.rho)]
+    if "loss" not in journal:
+        journal.append("loss", _finite(response_loss(model, batches), "loss"))
+    parameters = dict(model.named_parameters())
+    with restored(parameters) as kept:
+
+        def at(rho: float, draw: int) -> None:
+            put_noise(parameters, kept, rho, key(seed, PURPOSE, direction=draw))
+
+        for kind, rho, draw in track(parts, "robustness gap"):
+            name = f"{kind} {rho} {draw}"
+            if name not in journal and kind == "losses":
+                found: list[Any] = []
+                for one in settings.rho:
+                    for scale in (one, -one):
+                        at(scale, draw)
+                        found.append(_finite(response_loss(model, batches), f"loss at rho {one:g}"))
+                journal.append(name, found)
+            elif name not in journal:
+                journal.append(name, _square(model, batches, rho, settings.gradient_copies, at))
+    losses = [journal[f"losses 0.0 {draw}"] for draw in range(settings.draws)]
+    sizes = range(len(settings.rho))
+    return {
+        "rho": settings.rho,
+        "loss": journal["loss"],
+        "plus": [[row[2 * size] for row in losses] for size in sizes],
+        "minus": [[row[2 * size + 1] for row in losses] for size in sizes],
+        "gradient": {
+            "square": journal["gradient 0.0 0"][0],
+            "smoothed": [journal[f"gradient {rho} 0"] for rho in settings.rho],
+        }
+        if settings.gradient_copies
+        else None,
+    }
+
+
+def _square(
+    model: Any,
+    batches: Sequence[Batch],
+    rho: float,
+    copies: int,
+    at: Callable[[float, int], None],
+) -> tuple[float, float | None]:
+    """Return an unbiased estimate of |grad f_rho(theta)|^2 and its standard error.
+
+    It is the inner product of the mean gradients of two disjoint halves of the copies, each copy
+    with its mirror image in the same half: E <a, b> = <E a, E b>. The spread of <a, b_k> over the
+    pairs k of the second half is the error that this half makes, and the first half, which is as
+    large, makes as much. At rho = 0 the gradient is exact.
+    """
+    pairs = copies // 4 if rho else 1
+    signs = (rho, -rho) if rho else (0.0,)
+    mean = gradient.zeros(model)
+    for draw in range(pairs):
+        for scale in signs:
+            at(scale, draw)
+            gradient.add_gradient(model, batches, mean, 1 / (pairs * len(signs)))
+    if not rho:
+        return _finite(gradient.square(mean), "squared gradient"), None
+    found = []
+    for draw in range(pairs, 2 * pairs):
+        inner = []
+        for scale in signs:
+            at(scale, draw)
+            inner.append(gradient.along(model, batches, mean))
+        found.append(_finite(fmean(inner), f"gradient at rho {rho:g}"))
+    error = math.sqrt(2 / pairs) * stdev(found) if pairs > 1 else None
+    return fmean(found), error
+
+
+def _finite(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise HoldfastError(f"the {what} is {value}: lower gap.rho, or check the arm's weights")
+    return value

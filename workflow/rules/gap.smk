@@ -1,0 +1,24 @@
+rule robustness_gap:
+    input:
+        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
+        data=plan.data("safety"),
+    output:
+        ensure("<results>/{model}/{arm}/seed{seed}/gap.json", non_empty=True),
+    log:
+        "<results>/logs/{model}/{arm}/seed{seed}/gap.log",
+    benchmark:
+        "<results>/benchmarks/{model}/{arm}/seed{seed}/gap.tsv"
+    priority: 1
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=plan.settings.gpus,
+        gpu_model=plan.gpu_model(plan.settings.gpus),
+        gpu_mem_mb=lambda w: plan.memory.gap(w.model).gpu_mem_mb,
+        mem_mb=lambda w, attempt: attempt * plan.memory.gap(w.model).mem_mb,
+        runtime=lambda w, attempt: attempt * plan.runtime.gap(w.model),
+    params:
+        settings=lambda w: plan.gap_params,
+        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
+    script:
+        "../scripts/gap.py"

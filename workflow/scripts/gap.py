@@ -1,0 +1,19 @@
+from pathlib import Path
+
+from holdfast.job import job
+
+with job(snakemake) as (settings, max_length):
+    from holdfast.checkpoints.atomic import write_json
+    from holdfast.gap.make import make_gap
+    from holdfast.gap.settings import GapSettings
+
+    found = make_gap(
+        GapSettings.model_validate(settings),
+        arm=Path(snakemake.input.lineage[0]),
+        data=Path(snakemake.input.data),
+        max_length=max_length,
+        seed=int(snakemake.wildcards.seed),
+        scratch=Path(snakemake.params.scratch),
+    )
+    names = {name: snakemake.wildcards[name] for name in ("model", "arm")}
+    write_json(snakemake.output[0], names | {"seed": int(snakemake.wildcards.seed)} | found)
