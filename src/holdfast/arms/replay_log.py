@@ -86,7 +86,9 @@ class ReplayLog(BaseModel):
 
     @model_validator(mode="after")
     def _steps_are_all_there(self) -> ReplayLog:
-        if [entry.step for entry in self.steps] != list(range(self.settings.steps)):
+        count, numbers = len(self.steps), [entry.step for entry in self.steps]
+        # A list of as many numbers as a damaged setting says might not fit into memory.
+        if count != self.settings.steps or numbers != list(range(count)):
             raise ValueError(f"steps are not 0 to {self.settings.steps - 1}")
         if any(len(entry.coefficients) != self.settings.directions for entry in self.steps):
             raise ValueError(f"a step has not {self.settings.directions} coefficients")
