@@ -77,6 +77,6 @@ def test_killed_jobs_lose_nothing_and_change_nothing(finished: Path, tmp_path: P
     assert tables
     for table in tables:
         again = tmp_path / table.relative_to(finished)
-        if table.stem != "table3":
+        if table.stem not in ("table3", "claims"):
             assert again.read_bytes() == table.read_bytes(), table.name
         assert without_timings(again) == without_timings(table)

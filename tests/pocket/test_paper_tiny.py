@@ -19,7 +19,8 @@ OVERLAY: dict[str, Any] = {
     "models": {"qwen2": None},
     "arms": dict.fromkeys(("fo_long", "zo", "zo_snip", "zo_wanda", "zo_random")),
     "perturbations": {"weight_noise": {"levels": [2]}, "activation_noise": {"levels": [0.08]}},
-    "tables": dict.fromkeys(f"table{number}" for number in (1, 3, 4, 6, 7, 8, 9)),
+    "tables": dict.fromkeys(f"table{number}" for number in (1, 3, 4, 6, 7, 8, 9))
+    | {"claims": None},
     "figures": dict.fromkeys(("figure2", "figure3", "figure4"))
     | {"training_loss": {"arms": ["fo"]}},
 }

@@ -17,7 +17,7 @@ def results(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(
         shutil.copytree(finished, tmp_path_factory.mktemp("rivals") / "run", symlinks=True)
     )
-    snakemake(folder, "rivals", "rival_cost", "attack", overlays=[OVERLAY])
+    snakemake(folder, "rivals", "rival_cost", "rival_claims", "attack", overlays=[OVERLAY])
     return folder / RESULTS
 
 
@@ -36,6 +36,18 @@ def test_an_attack_undoes_alignment_and_lox_resists_it(results: Path) -> None:
     assert asr["fo", "20"] > asr["fo", ""] + 0.1
     assert asr["lox_full", ""] <= asr["fo", ""]
     assert found["fo", "harmful", "2", "harmbench"] < asr["fo", "20"]
+
+
+def test_the_claim_of_lox_is_judged_by_the_same_numbers(results: Path) -> None:
+    found = values(results, "rivals")
+    fo, lox = (found[arm, "harmful", "20", "harmbench"] for arm in ("fo", "lox_full"))
+    with (results / "tables" / "rival_claims.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["estimate"]) == pytest.approx(lox - fo, abs=2e-6)
+    told = float(row["p_adjusted"]) < 0.05
+    assert row["verdict"] == (
+        "cannot tell" if not told else "supported" if lox < fo else "contradicted"
+    )
 
 
 def test_controls_hardly_move_perplexity(results: Path) -> None:

@@ -52,6 +52,21 @@ def test_flips_name_the_behaviors_that_were_tested(finished: Path) -> None:
         )
 
 
+def test_every_claim_has_a_verdict(finished: Path) -> None:
+    found = {row["claim"]: row for row in rows(finished, "claims")}
+    assert len(found) == 9
+    assert {row["verdict"] for row in found.values()} <= {
+        "supported",
+        "contradicted",
+        "cannot tell",
+    }
+    cost = {row["arm"]: float(row["value"]) for row in rows(finished, "table3")[:3]}
+    ratio = float(found["zo_is_fast"]["estimate"])
+    assert ratio == pytest.approx(cost["zo_robust"] / cost["fo"], rel=1e-3)
+    text = (finished / RESULTS / "tables" / "claims.md").read_text()
+    assert all(row["text"] in text for row in found.values())
+
+
 @pytest.mark.parametrize("figure", ["figure2", "figure3"])
 def test_every_figure_is_there(finished: Path, figure: str) -> None:
     for suffix in ("svg", "png"):

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_default_makes_every_table_and_figure(folder: Path) -> None:
     jobs = dry_run(folder)
-    assert jobs["table"] == 10
+    assert jobs["table"] == 11
     assert jobs["figure"] == 4
     assert jobs["summary"] == 8
 

@@ -244,7 +244,7 @@ def test_planning_takes_seconds(folder: Path) -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
     tables = {wildcards for rule, wildcards in jobs if rule == "table"}
-    beside = ("kappa", "flips", "hidden_danger")
+    beside = ("kappa", "flips", "hidden_danger", "claims")
     assert tables == {f"table=table{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9)} | {
         f"table={name}" for name in beside
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.config.arm_references import check_arms
 from holdfast.config.arms import Original, TrainedArm
+from holdfast.config.claims import check_claims
 from holdfast.config.controls import check_controls
 from holdfast.config.names import known
 from holdfast.config.settings import Settings
@@ -136,14 +137,15 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
     for model in settings.models_of(entry):
         known(f"{path}.models", model, settings.models)
     if hasattr(entry, "sections"):
-        for number, section in enumerate(entry.sections):
-            where = f"{path}.sections.{number}" if entry.kind == "robustness" else path
+        for where, section in zip(_places(path, entry), entry.sections, strict=True):
             _check_cells(settings, where, [section.arm], section)
             if section.reference:
                 known(f"{where}.reference.arm", section.reference.arm, settings.arms)
                 if section.reference.perturbation == "none":
                     known(f"{where}.reference", "none", settings.perturbations)
         check_controls(settings, path, entry)
+        if entry.kind == "claims":
+            check_claims(settings, path, entry, MEASURES)
     elif entry.kind == "asr_bars":
         _check_cells(settings, path, entry.arms, entry)
     elif entry.kind == "asr_curve":
@@ -177,6 +179,16 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
         known(f"{path}.metrics", metric, [*settings.judges, *measures])
     if entry.kind == "judge_kappa" and len(metrics) < 2:
         raise HoldfastError(f"{path}.metrics: a pair of judges is needed, not {len(metrics)}")
+
+
+def _places(path: str, entry: Any) -> list[str]:
+    """Return where in the config each section of a table is."""
+    if entry.kind == "claims":
+        names = [name for name in entry.catalogue if name not in entry.costs]
+        return [f"{path}.catalogue.{name}" for name in names]
+    numbers = range(len(entry.sections))
+    robustness = entry.kind == "robustness"
+    return [f"{path}.sections.{number}" if robustness else path for number in numbers]
 
 
 def _check_curve(settings: Settings, path: str, entry: Any) -> None:

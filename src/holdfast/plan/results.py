@@ -98,10 +98,16 @@ class Plan(GapPlan):
                 for selection in dict.fromkeys(one.selection for one in entry.series)
                 for seed in seeds
             ]
+        costs = getattr(entry, "costs", {}).values()
+        costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
         return [
-            self.summary(model, arm, seed)
+            f"{self.home(model, arm, seed)}/{name}"
             for model in models
-            for arm in self.settings.shown(entry)
+            for name, arms in (
+                ("summary.json", self.settings.shown(entry)),
+                ("cost.json", costly),
+            )
+            for arm in arms
             for seed in seeds
         ]
 

@@ -115,12 +115,12 @@ def average_rate(cell: Cell, metrics: Sequence[str]) -> Estimate:
 def estimate(cell: Cell, metric: Metric) -> Estimate:
     """Return a cell's value of ``metric`` with its interval."""
     if metric.kind == "perplexity":
-        nll, tokens = _windows(cell)
+        nll, tokens = windows(cell)
         return statistics.perplexity(nll, tokens, len(cell["perplexity"]))
     if metric.kind == "accuracy":
-        tasks = _tasks(cell)
+        scores = tasks(cell)
         draws = len(next(iter(cell["lm_eval"].values()))["scores"])
-        return statistics.accuracy(list(tasks.values()), draws)
+        return statistics.accuracy(list(scores.values()), draws)
     return statistics.rate(*repeated_counts(cell, metric.name))
 
 
@@ -132,12 +132,12 @@ def change(
     ``interval``: that of a rate's change, given its draws.
     """
     if metric.kind == "perplexity":
-        (nll, tokens), (before, before_tokens) = _windows(cell), _windows(reference)
+        (nll, tokens), (before, before_tokens) = windows(cell), windows(reference)
         if not np.array_equal(tokens, before_tokens):
             raise HoldfastError("perplexity windows differ between a summary and its reference")
         return statistics.perplexity_change(nll, before, tokens)
     if metric.kind == "accuracy":
-        here, there = _tasks(cell), _tasks(reference)
+        here, there = tasks(cell), tasks(reference)
         if set(here) != set(there):
             raise HoldfastError(
                 f"lm-eval tasks differ between a summary ({', '.join(here)}) and its reference "
@@ -148,7 +148,7 @@ def change(
     return statistics.rate_change(*after, *former, interval)
 
 
-def _windows(cell: Cell) -> tuple[Floats, Floats]:
+def windows(cell: Cell) -> tuple[Floats, Floats]:
     """Return each repeat's mean NLL, (repeats, windows), and token counts, (windows,)."""
     draws = cell.get("perplexity")
     if not draws:
@@ -159,7 +159,7 @@ def _windows(cell: Cell) -> tuple[Floats, Floats]:
     return nll, np.asarray(draws[0]["tokens"], dtype=np.float64)
 
 
-def _tasks(cell: Cell) -> dict[str, Floats]:
+def tasks(cell: Cell) -> dict[str, Floats]:
     """Return each task's mean item scores, (repeats, items); 0/1 scores may be packed strings."""
     entries = cell.get("lm_eval")
     if not entries:

@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Level = str | int | float
-All = Literal["all"]
-
-
-def level_name(level: Level) -> str:
-    """Return a level's name, the same for 2, 2.0 and "2"."""
-    try:
-        return format(float(level), "g")
-    except ValueError:
-        return str(level)
-
-
-class Settings(BaseModel):
-    """Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from holdfast.results.cell_settings import All, Level, Reference, Section, Selection, Settings
+from holdfast.results.cell_settings import level_name as level_name
+from holdfast.results.claim_settings import ClaimsTable
 
 
 class PerturbationLabel(Settings):
@@ -76,34 +63,6 @@ class Labels(Settings):
         """Return a level with its symbol (``σ=2``), or a dash where there is none."""
         symbol = self.perturbation(perturbation).symbol
         return f"{symbol}={level}" if symbol and level else level or "–"
-
-
-class Selection(Settings):
-    """Which cells are shown."""
-
-    models: All | list[str] = Field("all", description="Models shown, one block each.")
-
-
-class Reference(Settings):
-    """What a section's changes are measured against."""
-
-    arm: str = Field(description="Arm compared with.")
-    perturbation: Literal["same", "none"] = Field(
-        "same", description="Its cell: under the same perturbation and level, or unperturbed."
-    )
-
-
-class Section(Settings):
-    """Rows of one arm."""
-
-    title: str = Field("", description="Line printed above the section's rows.")
-    method: str = Field("", description="Text of the Method column, which any section may add.")
-    arm: str = Field(description="Arm whose cells are the rows.")
-    reference: Reference | None = Field(None, description="Source of the arrows; null: no arrows.")
-    perturbations: All | list[str] = Field("all", description="Perturbations shown, in order.")
-    levels: dict[str, list[Level]] = Field(
-        {}, description="Levels shown, by perturbation; a perturbation left out shows all of its."
-    )
 
 
 class Published(Settings):
@@ -301,6 +260,7 @@ TableSettings = Annotated[
     | JudgeKappaTable
     | FlipsTable
     | HiddenDangerTable
+    | ClaimsTable
     | GapTable,
     Field(discriminator="kind"),
 ]

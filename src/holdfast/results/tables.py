@@ -8,6 +8,8 @@ from typing import Any
 
 from holdfast.checkpoints.atomic import write_text
 from holdfast.errors import HoldfastError
+from holdfast.results.claim_settings import ClaimsTable
+from holdfast.results.claims import claims_table
 from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
 from holdfast.results.flips import Behaviors, flips_table
@@ -40,6 +42,7 @@ AnyTable = (
     | FlipsTable
     | HiddenDangerTable
     | GapTable
+    | ClaimsTable
 )
 RENDERERS = {".md": to_markdown, ".tex": to_latex, ".html": to_html}
 
@@ -56,9 +59,10 @@ def build_table(
     """Build a table.
 
     ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement),
-    gap.json files (gap) or else summary.json files, in the order models and judges are to appear.
-    ``behaviors``: those that the summaries are about, which a table of flips names.
-    ``meaningless``: a model shown is random or untrained; summaries also say so themselves.
+    gap.json files (gap), both summary.json and cost.json files (claims) or else summary.json files,
+    in the order models and judges are to appear. ``behaviors``: those that the summaries are about,
+    which a table of flips names. ``meaningless``: a model shown is random or untrained; summaries
+    also say so themselves.
     Raises HoldfastError naming the table and the missing input.
     """
     labels = labels or Labels()
@@ -73,6 +77,8 @@ def build_table(
             return hidden_danger_table(name, settings, inputs, labels)
         if isinstance(settings, GapTable):
             return gap_table(name, settings, inputs, labels, meaningless)
+        if isinstance(settings, ClaimsTable):
+            return claims_table(name, settings, inputs, labels, meaningless)
         if isinstance(settings, CostTable):
             table = cost_table(name, settings, inputs, labels, meaningless)
         else:

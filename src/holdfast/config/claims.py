@@ -1,0 +1,34 @@
+"""What claims refer to: metrics that can be averaged, and arms that have a cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from holdfast.config.arms import Original
+from holdfast.config.names import known
+from holdfast.config.settings import Settings
+from holdfast.errors import HoldfastError
+from holdfast.results.claim_settings import ClaimsTable, CostClaim
+
+
+def check_claims(
+    settings: Settings, path: str, table: ClaimsTable, measures: Sequence[str]
+) -> None:
+    """Raise HoldfastError at the first claim that cannot be tested."""
+    for name, claim in table.catalogue.items():
+        where = f"{path}.catalogue.{name}"
+        if isinstance(claim, CostClaim):
+            for field, arm in (("arm", claim.arm), ("share_of", claim.share_of)):
+                known(f"{where}.{field}", arm, settings.arms)
+                if isinstance(settings.arms[arm], Original):
+                    raise HoldfastError(
+                        f"{where}.{field}: '{arm}' has no stage that costs anything"
+                    )
+            continue
+        for metric in claim.metrics:
+            known(f"{where}.metrics", metric, [*settings.judges, *measures])
+        if len(claim.metrics) > 1 and (alone := set(claim.metrics) & set(measures)):
+            raise HoldfastError(
+                f"{where}.metrics: '{min(alone)}' is not averaged with others; name it alone, or"
+                " several judges"
+            )

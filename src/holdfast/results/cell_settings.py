@@ -1,0 +1,52 @@
+"""Which cells of which arms a table or figure shows: what the settings of all kinds share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Level = str | int | float
+All = Literal["all"]
+
+
+def level_name(level: Level) -> str:
+    """Return a level's name, the same for 2, 2.0 and "2"."""
+    try:
+        return format(float(level), "g")
+    except ValueError:
+        return str(level)
+
+
+class Settings(BaseModel):
+    """Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Selection(Settings):
+    """Which cells are shown."""
+
+    models: All | list[str] = Field("all", description="Models shown, one block each.")
+
+
+class Reference(Settings):
+    """What a section's changes are measured against."""
+
+    arm: str = Field(description="Arm compared with.")
+    perturbation: Literal["same", "none"] = Field(
+        "same", description="Its cell: under the same perturbation and level, or unperturbed."
+    )
+
+
+class Section(Settings):
+    """Rows of one arm."""
+
+    title: str = Field("", description="Line printed above the section's rows.")
+    method: str = Field("", description="Text of the Method column, which any section may add.")
+    arm: str = Field(description="Arm whose cells are the rows.")
+    reference: Reference | None = Field(None, description="Source of the arrows; null: no arrows.")
+    perturbations: All | list[str] = Field("all", description="Perturbations shown, in order.")
+    levels: dict[str, list[Level]] = Field(
+        {}, description="Levels shown, by perturbation; a perturbation left out shows all of its."
+    )
