@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,10 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start Snakemake as a terminal would: with a process group of its own."""
+    """Start Snakemake as a terminal would: in a process group of its own, heeding Ctrl-C.
+
+    What runs in a shell's background, as all its children, ignores it.
+    """
     return subprocess.Popen(
         command(folder, *arguments),
         stdout=subprocess.PIPE,
@@ -42,6 +46,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         cwd=folder,
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -177,7 +182,8 @@ def test_one_flipped_bit_in_any_artifact_is_found(copy: Path) -> None:
 def test_every_job_verifies_its_inputs() -> None:
     scripts = {path.stem: path.read_text() for path in (ROOT / "workflow/scripts").glob("*.py")}
     assert {name for name, text in scripts.items() if "with job(snakemake)" not in text} == {
-        "preflight"
+        "preflight",
+        "status",
     }
 
 

@@ -183,8 +183,9 @@ KILLS = [
     (first_order, before_a_rename, 2, 4),  # of the second state
     (first_order, within_a_state, 2, 4),
     (first_order, before_a_rename, 4, 2),  # of the finished weights, after the checkpoint in them
-    (zeroth_order, after_a_line, 2, 2),
-    (zeroth_order, within_a_line, 3, 2),
+    (zeroth_order, after_a_line, 1, 5),  # of the curvature, before the first step
+    (zeroth_order, after_a_line, 3, 2),
+    (zeroth_order, within_a_line, 4, 2),
     (generation, after_a_line, 5, 21),  # within a batch
     (generation, within_a_line, 8, 19),
     (generation, after_a_line, 13, 13),  # of the first cell, all of it
