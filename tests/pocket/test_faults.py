@@ -59,7 +59,7 @@ def run_and_kill(folder: Path, waiting: dict[str, float]) -> None:
 
 def without_timings(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["metric"] not in TIMINGS]
+        return [row for row in csv.DictReader(file) if row.get("metric") not in TIMINGS]
 
 
 TIMINGS = ("wall_s", "peak_memory_bytes")

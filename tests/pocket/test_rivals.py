@@ -32,9 +32,9 @@ def values(results: Path, table: str) -> dict[tuple[str, str, str, str], float]:
 def test_an_attack_undoes_alignment_and_lox_resists_it(results: Path) -> None:
     found = values(results, "rivals")
     asr = {(arm, level): found[arm, *cell, "harmbench"] for arm in ("fo", "lox_full")
-           for level, cell in (("", ("none", "")), ("20", ("harmful", "20")))}  # fmt: skip
-    assert asr["fo", "20"] > asr["fo", ""] + 0.1
-    assert asr["lox_full", ""] <= asr["fo", ""]
+           for level, cell in (("NA", ("none", "NA")), ("20", ("harmful", "20")))}  # fmt: skip
+    assert asr["fo", "20"] > asr["fo", "NA"] + 0.1
+    assert asr["lox_full", "NA"] <= asr["fo", "NA"]
     assert found["fo", "harmful", "2", "harmbench"] < asr["fo", "20"]
 
 
@@ -53,16 +53,16 @@ def test_the_claim_of_lox_is_judged_by_the_same_numbers(results: Path) -> None:
 def test_controls_hardly_move_perplexity(results: Path) -> None:
     found = values(results, "rivals")
     for arm in ("recast", "random", "flip"):
-        here, there = (found[one, "none", "", "perplexity"] for one in (arm, "fo"))
+        here, there = (found[one, "none", "NA", "perplexity"] for one in (arm, "fo"))
         assert here == pytest.approx(there, rel=0.02)
         assert here != there
 
 
 def test_costs_of_all_repairs_are_comparable(results: Path) -> None:
     found = values(results, "rival_cost")
-    passes = {arm: found[arm, "", "", "forward_passes"] for arm in ("fo", "lox", "smoothed")}
+    passes = {arm: found[arm, "NA", "NA", "forward_passes"] for arm in ("fo", "lox", "smoothed")}
     assert passes == {"fo": 100 * 8 * 3, "lox": 0, "smoothed": 3 * 8 * 2 * 3}
-    assert all(found[arm, "", "", "wall_s"] > 0 for arm in passes)
+    assert all(found[arm, "NA", "NA", "wall_s"] > 0 for arm in passes)
 
 
 def test_attacked_checkpoints_are_dropped_once_they_were_tested(results: Path) -> None:

@@ -28,8 +28,7 @@ ON_CARDS = {
     "layer_scores",
     "zeroth_order",
     "quantize",
-    "evaluate_fo_0",
-    "evaluate_zo_robust_0",
+    "evaluate_0",
     "judge_0",
 }
 ON_PROCESSORS = {"pocket_world", "summary", "agreement"}
@@ -121,7 +120,7 @@ def test_faults_change_nothing_and_lose_nothing(
         return [job["number"] for job in every if job["state"].startswith(state)]
 
     def running() -> list[str]:
-        return jobs("evaluate_fo_0", "RUNNING")
+        return jobs("evaluate_0", "RUNNING")
 
     too_little = ("table1", "--set-resources", "quantize:mem_mb=attempt**2*500")
     snakemake = start(slurm, folder, *too_little)
@@ -133,7 +132,7 @@ def test_faults_change_nothing_and_lose_nothing(
         assert "exceeded memory limit" in slurm_logs(folder)
 
         slurm.run("scancel", *running())
-        wait_until(lambda: len(jobs("evaluate_fo_0")) == 2 and running(), "it is tried again")
+        wait_until(lambda: len(jobs("evaluate_0")) == 2 and running(), "it is tried again")
 
         snakemake.send_signal(signal.SIGINT)
         snakemake.wait(timeout=300)
@@ -149,15 +148,15 @@ def test_faults_change_nothing_and_lose_nothing(
     finish(slurm, folder, "--unlock")
     assert f"a killed run left in SLURM: {left}\n" in finish(slurm, folder, "table1")
 
-    assert left in jobs("evaluate_fo_0", "CANCELLED")
-    assert len(jobs("evaluate_fo_0", "CANCELLED")) == 3
+    assert left in jobs("evaluate_0", "CANCELLED")
+    assert len(jobs("evaluate_0", "CANCELLED")) == 3
     assert_tables_equal(folder, local, ("table1",))
     every = jobs_of(slurm, folder)
-    assert {rule(job) for job in every} == {"quantize", "evaluate_fo_0", "judge_0", "summary"}
+    assert {rule(job) for job in every} == {"quantize", "evaluate_0", "judge_0", "summary"}
     done = Counter(job["comment"] for job in every if job["state"] == "COMPLETED")
     assert set(done.values()) == {1}  # nothing that was finished was made again
     when = times(slurm, folder)
-    for name in ("quantize", "evaluate_fo_0"):
+    for name in ("quantize", "evaluate_0"):
         tries = [when[number] for number in jobs(name) if number in when]
         pairs = itertools.combinations(tries, 2)
         assert not [pair for pair in pairs if together(*pair)]  # two on the same files

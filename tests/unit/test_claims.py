@@ -34,6 +34,7 @@ BASE = {"arm": "zo", "reference": {"arm": "fo"}}
 LOWER = {**BASE, "kind": "lower", "text": "ZO lowers", "metrics": ["harmbench"]}
 PLAIN = {**LOWER, "perturbations": ["none"]}
 SAME = {**PLAIN, "kind": "equal", "text": "ZO keeps", "metrics": ["perplexity"], "margin": 0.02}
+GAP = {"kind": "gap", "text": "ZO is flatter", "arm": "zo", "than": "fo", "rho": 0.02}
 COST = {"kind": "cost", "text": "ZO is cheap", "arm": "zo", "share_of": "fo", "measure": "wall_s"}
 
 
@@ -282,6 +283,63 @@ def test_a_cost_is_held_to_its_limit(costs: list[Any], word: str, needs: str) ->
     assert row["verdict"] == word
     assert needs in row["needs"]
     assert row["p_value"] == "NA"
+
+
+def gaps(arm: str, bends: list[float], seed: int = 0) -> dict[str, Any]:
+    """A gap.json of losses 1 + bend * rho^2, a bend a draw."""
+    losses = [[1 + bend * rho**2 for bend in bends] for rho in (0.01, 0.02)]
+    return {
+        "model": "m", "arm": arm, "seed": seed, "rho": [0.01, 0.02], "loss": 1.0, "samples": 4,
+        "data_sha256": "s", "plus": losses, "minus": losses, "gradient": None, "step": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("moves", "word", "needs"),
+    [
+        ([-90, -100, -120, -95], "supported", "NA"),
+        ([90, 100, 120, 95], "contradicted", "NA"),
+        ([-90, 100, -120, 95], "cannot tell", "n ≥ "),
+    ],
+)
+def test_a_gap_is_told_by_the_same_draws(moves: list[float], word: str, needs: str) -> None:
+    fo = [600, 700, 500, 650]
+    run = [gaps("fo", fo), gaps("zo", [one + move for one, move in zip(fo, moves, strict=True)])]
+    row = row_of(run, GAP)
+    assert (row["verdict"], row["metric"], row["n"]) == (word, "robustness_gap", "4")
+    assert row["needs"].startswith(needs)
+    assert float(row["estimate"]) == pytest.approx(np.mean(moves) * 0.02**2)
+    assert float(row["p_value"]) == pytest.approx(ttest_1samp(moves, 0).pvalue, rel=1e-4)
+    again = [gaps("fo", fo, 1), gaps("zo", [one + moves[0] for one in fo], 1)]
+    assert row_of(run + again, GAP)["unit"] == "seeds"
+    with pytest.raises(HoldfastError, match=r"claim 'it': the gap\.json of model 'm', arm 'zo'"):
+        table_of(run[:1], it=GAP)
+
+
+def test_a_claim_of_a_gap_asks_for_its_measurement(config: dict[str, Any]) -> None:
+    plain = Plan(load_settings(config)).table_inputs("claims")
+    config["tables"]["claims"]["catalogue"]["flat"] = {**GAP, "arm": "zo_robust"}
+    found = Plan(load_settings(config)).table_inputs("claims")
+    assert sorted(set(found) - set(plain)) == [
+        f"results/pocket/pocket/{arm}/seed0/gap.json" for arm in ("fo", "zo_robust")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arm": "zo_robst"}, "flat.arm: 'zo_robst' does not exist; did you mean 'zo_robust'?"),
+        ({"than": "f"}, "flat.than: 'f' does not exist"),
+        ({"rho": 0.025}, "flat.rho: the gap is not measured at 0.025; name one of gap.rho (0.01,"),
+    ],
+)
+def test_a_claim_of_a_gap_that_cannot_be_tested_is_refused(
+    config: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    config["tables"]["claims"]["catalogue"]["flat"] = {**GAP, **change}
+    with pytest.raises(HoldfastError) as error:
+        load_settings(config)
+    assert message in str(error.value)
 
 
 def test_a_cost_that_is_missing_or_was_not_measured() -> None:

@@ -8,7 +8,7 @@ from holdfast.config.arms import Original
 from holdfast.config.names import known
 from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError
-from holdfast.results.claim_settings import ClaimsTable, CostClaim
+from holdfast.results.claim_settings import ClaimsTable, CostClaim, GapClaim
 
 
 def check_claims(
@@ -24,6 +24,16 @@ def check_claims(
                     raise HoldfastError(
                         f"{where}.{field}: '{arm}' has no stage that costs anything"
                     )
+            continue
+        if isinstance(claim, GapClaim):
+            known(f"{where}.arm", claim.arm, settings.arms)
+            known(f"{where}.than", claim.than, settings.arms)
+            if claim.rho not in settings.gap.rho:
+                sizes = ", ".join(f"{rho:g}" for rho in settings.gap.rho)
+                raise HoldfastError(
+                    f"{where}.rho: the gap is not measured at {claim.rho:g}; name one of gap.rho"
+                    f" ({sizes}), or add it there"
+                )
             continue
         for metric in claim.metrics:
             known(f"{where}.metrics", metric, [*settings.judges, *measures])

@@ -184,8 +184,7 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
 def _places(path: str, entry: Any) -> list[str]:
     """Return where in the config each section of a table is."""
     if entry.kind == "claims":
-        names = [name for name in entry.catalogue if name not in entry.costs]
-        return [f"{path}.catalogue.{name}" for name in names]
+        return [f"{path}.catalogue.{name}" for name in entry.changes]
     numbers = range(len(entry.sections))
     robustness = entry.kind == "robustness"
     return [f"{path}.sections.{number}" if robustness else path for number in numbers]

@@ -217,5 +217,15 @@ class Settings(_Frozen):
                         shown.setdefault(control, []).extend(under)
         return shown
 
+    def measured(self, entry: Any) -> list[str]:
+        """Return the arms whose robustness gap a table or figure needs."""
+        if entry.kind == "claims":
+            return list(
+                dict.fromkeys(a for one in entry.gaps.values() for a in (one.arm, one.than))
+            )
+        if entry.kind in ("gap", "gap_curve"):
+            return list(dict.fromkeys([*entry.arms, *getattr(entry, "references", {}).values()]))
+        return []
+
     def _perturbations(self, wanted: Any) -> list[str]:
         return list(self.perturbations) if wanted == "all" else list(wanted)

@@ -11,7 +11,7 @@ class GapSettings(BaseModel):
     """Robustness gap Rob_rho(theta) = E f(theta + rho v) - f(theta) of arms (section 4.3).
 
     Measured on the pairs of `data.safety`, for the arms that a table of kind `gap` or a figure of
-    kind `gap_curve` shows.
+    kind `gap_curve` shows, or a claim of kind `gap` is about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -16,12 +16,11 @@ class GapPlan(SweepPlan):
         return f"{self.home(model, arm, seed)}/gap.json"
 
     def gaps(self, entry: Any) -> list[str]:
-        """Those that a table or figure shows, references included."""
-        arms = dict.fromkeys([*entry.arms, *getattr(entry, "references", {}).values()])
+        """Those that a table or figure needs."""
         return [
             self.gap(model, arm, seed)
             for model in self.settings.models_of(entry)
-            for arm in arms
+            for arm in self.settings.measured(entry)
             for seed in self.settings.seeds
         ]
 

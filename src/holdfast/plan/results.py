@@ -100,7 +100,7 @@ class Plan(GapPlan):
             ]
         costs = getattr(entry, "costs", {}).values()
         costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
-        return [
+        return self.gaps(entry) + [
             f"{self.home(model, arm, seed)}/{name}"
             for model in models
             for name, arms in (

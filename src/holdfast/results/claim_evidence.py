@@ -11,7 +11,8 @@ import numpy as np
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells, statistics
-from holdfast.results.claim_settings import CostClaim, DirectionClaim, EqualClaim
+from holdfast.results.around import Gap, around
+from holdfast.results.claim_settings import CostClaim, DirectionClaim, EqualClaim, GapClaim
 from holdfast.results.controls import controls_of
 from holdfast.results.metrics import metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
@@ -184,6 +185,19 @@ def _floor(
         )
         deltas += [float(delta) for delta in after - before]
     return statistics.noise_floor(deltas)
+
+
+def of_gap(claim: GapClaim, files: Sequence[Gap], model: str) -> Evidence:
+    """Return the paired change of the robustness gap, in nats a response token.
+
+    Raises HoldfastError naming a missing gap.json.
+    """
+    found = around(files, model, [claim.arm, claim.than])
+    here, there = found[claim.arm], found[claim.than]
+    change = here.change(there, here.rho.index(claim.rho))
+    seeds, draws = here.gaps.shape[1:]
+    n, unit = (draws, "draws") if seeds == 1 else (seeds, "seeds")
+    return Evidence(change.delta, change.low, change.high, n, unit, change.p_value)
 
 
 def of_cost(claim: CostClaim, costs: Sequence[Mapping[str, Any]], model: str) -> Evidence:

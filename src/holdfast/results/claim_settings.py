@@ -56,7 +56,16 @@ class CostClaim(_Claim):
     limit: float = Field(gt=0, description="Largest share with which the claim holds.")
 
 
-Claim = Annotated[DirectionClaim | EqualClaim | CostClaim, Field(discriminator="kind")]
+class GapClaim(_Claim):
+    """An arm's robustness gap is lower than another's, by the same noise draws: one paired test."""
+
+    kind: Literal["gap"]
+    arm: str = Field(description="Arm that the claim is about.")
+    than: str = Field(description="Arm whose robustness gap is the larger one.")
+    rho: float = Field(description="Size of the random perturbations, one of those in `gap.rho`.")
+
+
+Claim = Annotated[DirectionClaim | EqualClaim | CostClaim | GapClaim, Field(discriminator="kind")]
 
 
 class ClaimsTable(Selection):
@@ -81,7 +90,18 @@ class ClaimsTable(Selection):
     @property
     def sections(self) -> list[DirectionClaim | EqualClaim]:
         """The claims about cells."""
-        return [one for one in self.catalogue.values() if not isinstance(one, CostClaim)]
+        return list(self.changes.values())
+
+    @property
+    def changes(self) -> dict[str, DirectionClaim | EqualClaim]:
+        """The claims about cells, by name."""
+        kinds = (DirectionClaim, EqualClaim)
+        return {name: one for name, one in self.catalogue.items() if isinstance(one, kinds)}
+
+    @property
+    def gaps(self) -> dict[str, GapClaim]:
+        """The claims about robustness gaps."""
+        return {name: one for name, one in self.catalogue.items() if isinstance(one, GapClaim)}
 
     @property
     def costs(self) -> dict[str, CostClaim]:

@@ -26,7 +26,7 @@ class Verdict:
 def verdict(claim: Claim, found: Evidence, p_adjusted: float | None, tests: int) -> Verdict:
     """Return what the data say of a claim.
 
-    ``p_adjusted``: of a claim of a direction, adjusted over the ``tests`` of all of them.
+    ``p_adjusted``: of a claim of a direction or a gap, adjusted over the ``tests`` of all of them.
     """
     if found.doubt or found.value is None:
         return Verdict(CANNOT_TELL, found.doubt)
@@ -40,7 +40,7 @@ def verdict(claim: Claim, found: Evidence, p_adjusted: float | None, tests: int)
         return Verdict(CANNOT_TELL, _needed(found, ALPHA / tests))
     if found.noise_floor is not None and abs(found.value) <= found.noise_floor:
         return Verdict(CANNOT_TELL, "inside the noise floor")
-    return Verdict(SUPPORTED if (found.value < 0) == (claim.kind == "lower") else CONTRADICTED)
+    return Verdict(SUPPORTED if (found.value < 0) == (claim.kind != "higher") else CONTRADICTED)
 
 
 def _at_most(limit: float, found: Evidence) -> Verdict:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.claim_evidence import Evidence, of_change, of_cost
-from holdfast.results.claim_settings import Claim, ClaimsTable, CostClaim, EqualClaim
+from holdfast.results.claim_evidence import Evidence, of_change, of_cost, of_gap
+from holdfast.results.claim_settings import Claim, ClaimsTable, CostClaim, EqualClaim, GapClaim
 from holdfast.results.claim_verdicts import Verdict, verdict
 from holdfast.results.controls import controls_of
 from holdfast.results.grid import BANNER, Block, Cell, Table
@@ -50,17 +50,18 @@ def claims_table(
 ) -> Table:
     """Build the table: a row a claim, in the order of the catalogue, model by model.
 
-    ``inputs``: the content of the summary.json and cost.json files. Raises HoldfastError naming
-    the claim and what is missing.
+    ``inputs``: the content of the summary.json, cost.json and gap.json files. Raises HoldfastError
+    naming the claim and what is missing.
     """
     summaries = [one for one in inputs if "cells" in one]
-    costs = [one for one in inputs if "cells" not in one]
+    gaps = [one for one in inputs if "rho" in one]
+    costs = [one for one in inputs if "stage" in one]
     arms = Arms(summaries, settings.draws)
     present = list(dict.fromkeys(str(one.get("model", "")) for one in inputs))
     models = present if settings.models == "all" else settings.models
     if not models:
         raise HoldfastError("there is no summary to show: run the evaluation first")
-    rows = _judged(settings, models, arms, costs, labels)
+    rows = _judged(settings, models, arms, costs, gaps, labels)
     blocks = [
         Block(labels.model(model), "", tuple(_row(row) for row in rows if row.model == model))
         for model in models
@@ -86,6 +87,7 @@ def _judged(
     models: Sequence[str],
     arms: Arms,
     costs: Sequence[Mapping[str, Any]],
+    gaps: Sequence[Mapping[str, Any]],
     labels: Labels,
 ) -> list[Judged]:
     found: list[tuple[str, str, Claim, Evidence]] = []
@@ -94,6 +96,8 @@ def _judged(
             try:
                 if isinstance(claim, CostClaim):
                     evidence = of_cost(claim, costs, model)
+                elif isinstance(claim, GapClaim):
+                    evidence = of_gap(claim, gaps, model)
                 else:
                     evidence = of_change(claim, arms, model, settings.controls, labels)
             except HoldfastError as error:
@@ -109,8 +113,8 @@ def _judged(
 
 
 def _tested(claim: Claim, found: Evidence) -> float | None:
-    """Return the p-value that decides on a claim; only a direction has one."""
-    return found.p_value if claim.kind in ("lower", "higher") else None
+    """Return the p-value that decides on a claim: of a direction or a gap."""
+    return found.p_value if claim.kind in ("lower", "higher", "gap") else None
 
 
 def _row(row: Judged) -> tuple[Cell, ...]:
@@ -133,9 +137,15 @@ def _amount(claim: Claim, value: float | None) -> str:
         return "–"
     if isinstance(claim, CostClaim):
         return f"{value:.2f}×"
-    if claim.metrics == ["perplexity"]:
+    if _metric(claim) == "perplexity":
         return f"{100 * value:+.2f} %"
     return f"{value:+.4f}"
+
+
+def _metric(claim: Claim) -> str:
+    if isinstance(claim, CostClaim):
+        return claim.measure
+    return "robustness_gap" if isinstance(claim, GapClaim) else " ".join(claim.metrics)
 
 
 def _csv(rows: Iterable[Judged]) -> str:
@@ -145,8 +155,7 @@ def _csv(rows: Iterable[Judged]) -> str:
     writer.writerow(COLUMNS)
     for row in rows:
         claim, found = row.claim, row.found
-        metric = claim.measure if isinstance(claim, CostClaim) else " ".join(claim.metrics)
-        texts = (row.model, row.name, claim.text, claim.source, claim.kind, metric)
+        texts = (row.model, row.name, claim.text, claim.source, claim.kind, _metric(claim))
         writer.writerow(
             [
                 *map(csv_text, texts),
@@ -170,12 +179,17 @@ def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Ite
         " judges, each alike; in small print its 95 % interval."
         " Verdicts follow from these numbers alone."
     )
-    if kinds & {"lower", "higher"}:
+    if kinds & {"lower", "higher", "gap"}:
         method = {"holm": "Holm", "bh": "Benjamini and Hochberg"}[settings.adjust]
         yield (
             f"Lower, or higher: supported where p < .05, adjusted ({method}) over the {tests} such"
             " claims shown, and the change goes that way; contradicted where it goes the other;"
             " else it cannot be told."
+        )
+    if "gap" in kinds:
+        yield (
+            "Robustness gap: E f(θ + ρv) − f(θ) in nats a response token, paired by noise draw, or"
+            " by training seed where there are several; lower, by the same rule."
         )
     if "equal" in kinds:
         margins = dict.fromkeys(

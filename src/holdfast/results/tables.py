@@ -59,8 +59,8 @@ def build_table(
     """Build a table.
 
     ``inputs``: the content of cost.json files (cost), agreement.json files (judge_agreement),
-    gap.json files (gap), both summary.json and cost.json files (claims) or else summary.json files,
-    in the order models and judges are to appear. ``behaviors``: those that the summaries are about,
+    gap.json files (gap), all but agreement.json files (claims) or else summary.json files, in the
+    order models and judges are to appear. ``behaviors``: those that the summaries are about,
     which a table of flips names. ``meaningless``: a model shown is random or untrained; summaries
     also say so themselves.
     Raises HoldfastError naming the table and the missing input.
