@@ -140,6 +140,21 @@ def test_column_names_can_be_given(tmp_path: Path) -> None:
         load_pairs(path, {"prompt": "absent", "response": "output"})
 
 
+def test_a_context_follows_the_prompt(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Sum up", "context": " The text.\n", "response": "Short."},
+        {"instruction": "Say hello", "context": "", "response": "Hello."},
+    ]
+    path = _json(tmp_path / "dolly.json", rows)
+    assert load_pairs(path, {"prompt": "instruction", "context": "context"}) == [
+        {"prompt": "Sum up\n\nThe text.", "response": "Short."},
+        {"prompt": "Say hello", "response": "Hello."},
+    ]
+    assert load_pairs(path, {"prompt": "instruction"})[0]["prompt"] == "Sum up"
+    with pytest.raises(HoldfastError, match="no column contxt"):
+        load_pairs(path, {"prompt": "instruction", "context": "contxt"})
+
+
 def test_harmful_completions_are_never_loaded(tmp_path: Path) -> None:
     row = {"category": "c", "prompt": "q", "output": "HARMFUL", "llama3_output": "I cannot."}
     path = _json(tmp_path / "p.json", [row])

@@ -161,3 +161,18 @@ def test_scripts_are_short_and_rules_hold_no_logic() -> None:
         assert len(script.read_text().splitlines()) <= 30, script
     for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
         assert "def " not in rules.read_text(), rules
+
+
+def test_the_evidence_run_measures_three_seeds_of_every_repair(folder: Path) -> None:
+    config = str(ROOT / "config" / "evidence.yaml")
+    jobs = dry_run(folder, "repairs", "gap", "--configfile", config)
+    assert jobs["summary"] == 16 * 3  # 12 sections, 4 controls
+    assert jobs["robustness_gap"] == 9 * 3
+    assert jobs["move"] == (4 + 2) * 3  # controls, LoX
+
+
+def test_the_attacks_are_an_overlay_of_the_papers_run(folder: Path) -> None:
+    configs = [str(ROOT / "config" / name) for name in ("paper.yaml", "attacks.yaml")]
+    jobs = dry_run(folder, "attacks", "--configfile", *configs)
+    assert jobs["finetune"] == 2 * 4 * 3  # models, arms, attacks
+    assert (jobs["summary"], jobs["move"]) == (8, 2)
