@@ -168,7 +168,7 @@ def test_the_evidence_run_measures_three_seeds_of_every_repair(folder: Path) -> 
     jobs = dry_run(folder, "repairs", "gap", "--configfile", config)
     assert jobs["summary"] == 16 * 3  # 12 sections, 4 controls
     assert jobs["robustness_gap"] == 9 * 3
-    assert jobs["move"] == (4 + 2) * 3  # controls, LoX
+    assert jobs["move"] == (4 + 1) * 3  # controls, LoX
 
 
 def test_the_attacks_are_an_overlay_of_the_papers_run(folder: Path) -> None:
