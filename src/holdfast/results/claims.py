@@ -18,10 +18,7 @@ from holdfast.results.metrics import show
 from holdfast.results.runs import Arms
 from holdfast.results.settings import Labels
 from holdfast.results.statistics import adjusted
-from holdfast.results.tidy import ABSENT
-from holdfast.results.tidy import _number as number
-from holdfast.results.tidy import _p_value as p_text
-from holdfast.results.tidy import _text as csv_text
+from holdfast.results.tidy import ABSENT, csv_number, csv_p_value, csv_text
 
 COLUMNS = (
     "model", "claim", "text", "source", "kind", "metric", "estimate", "ci_low", "ci_high", "n",
@@ -159,11 +156,11 @@ def _csv(rows: Iterable[Judged]) -> str:
         writer.writerow(
             [
                 *map(csv_text, texts),
-                *map(number, (found.value, found.low, found.high)),
+                *map(csv_number, (found.value, found.low, found.high)),
                 found.n,
                 found.unit,
-                *map(p_text, (found.p_value, row.p_adjusted)),
-                number(found.noise_floor),
+                *map(csv_p_value, (found.p_value, row.p_adjusted)),
+                csv_number(found.noise_floor),
                 row.verdict.word,
                 row.verdict.needs or ABSENT,
             ]

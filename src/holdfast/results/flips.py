@@ -17,7 +17,7 @@ from holdfast.results.metrics import Metric, Tone, judges_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import FlipsTable, Labels, level_name
 from holdfast.results.statistics import Counts
-from holdfast.results.tidy import _text as csv_text
+from holdfast.results.tidy import csv_text
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "reference", "judge", "behavior", "category",

@@ -68,19 +68,19 @@ def to_csv(
         estimate, change = record.estimate, record.change
         writer.writerow(
             [
-                *map(_text, (record.model, record.arm, record.perturbation, record.level)),
-                _text(record.metric),
-                *map(_number, (estimate.value, estimate.low, estimate.high)),
+                *map(csv_text, (record.model, record.arm, record.perturbation, record.level)),
+                csv_text(record.metric),
+                *map(csv_number, (estimate.value, estimate.low, estimate.high)),
                 estimate.units,
                 estimate.draws,
-                _text(record.reference),
-                *map(_number, (change.delta, change.low, change.high) if change else [None] * 3),
-                _p_value(change.p_value if change else None),
-                _p_value(record.p_adjusted),
-                _number(record.noise_floor),
+                csv_text(record.reference),
+                *map(csv_number, (change.delta, change.low, change.high) if change else [None] * 3),
+                csv_p_value(change.p_value if change else None),
+                csv_p_value(record.p_adjusted),
+                csv_number(record.noise_floor),
                 record.better,
                 *(_published(record) if compared else ()),
-                *(_text(says.get(record.arm, "")) for says in columns.values()),
+                *(csv_text(says.get(record.arm, "")) for says in columns.values()),
             ]
         )
     return out.getvalue()
@@ -91,21 +91,24 @@ def _published(record: Record) -> tuple[str, str, str]:
     if printed is None:
         return ABSENT, ABSENT, ABSENT
     within = {True: "yes", False: "no", None: ABSENT}[printed.within(estimate.low, estimate.high)]
-    return printed.in_our_unit, _number(printed.difference(estimate.value)), within
+    return printed.in_our_unit, csv_number(printed.difference(estimate.value)), within
 
 
-def _text(text: str) -> str:
+def csv_text(text: str) -> str:
+    """Return what is safe in a cell of a spreadsheet; never empty."""
     text = printable(text).strip() or ABSENT
     formula = text[0] in FORMULA and not NUMBER.fullmatch(text)
     return f"'{text}" if formula else text
 
 
-def _number(value: float | None) -> str:
+def csv_number(value: float | None) -> str:
+    """Return six decimals, of a huge number six digits after the first."""
     if value is None:
         return ABSENT
     text = f"{value:.6f}" if abs(value) < 1e9 else f"{value:.6e}"
     return text.lstrip("-") if float(text) == 0 else text
 
 
-def _p_value(value: float | None) -> str:
+def csv_p_value(value: float | None) -> str:
+    """Return six significant digits."""
     return ABSENT if value is None else f"{value:.6g}"
