@@ -291,7 +291,10 @@ def test_accuracy_change_is_the_paired_z_test() -> None:
     change = statistics.accuracy_change([after], [before])
     assert change.p_value == pytest.approx(ztest(after - before)[1])
     assert change.delta == pytest.approx(after.mean() - before.mean())
-    assert statistics.accuracy_change([before], [before]).p_value == 1.0
+    same = statistics.accuracy_change([before], [before])
+    assert same.p_value == 1.0
+    # As a rate's change without discordant pairs, each cell of the table raised by a half.
+    assert same.high == -same.low == pytest.approx(stats.norm.ppf(0.975) / (len(before) + 2))
 
 
 @fast

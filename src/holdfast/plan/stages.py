@@ -32,7 +32,7 @@ VERSIONS = {
     "validation": 1,
     "points": 1,
     "sweep": 3,
-    "table": 3,
+    "table": 4,
     "figure": 2,
 }
 DATASETS = {

@@ -18,7 +18,6 @@ from holdfast.results.metrics import metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels, level_name
 from holdfast.results.statistics import Counts, Floats, Spread
-from holdfast.results.statistics.estimates import quantile
 
 Cells = Sequence[cells.Cell]
 DIFFERENT = "stages measured in one way"
@@ -147,12 +146,7 @@ def _of_accuracy(here: Cells, there: Cells) -> Evidence:
     after, before = ([_mean([one[task] for one in side]) for task in names] for side in sides)
     change = statistics.accuracy_change(after, before)
     items = sum(table.shape[1] for table in after)
-    low, high = change.low, change.high
-    if low == high == change.delta:
-        # No item differs, which is no certainty: the width that a rate has then.
-        half = quantile() / (items + 2)
-        low, high = change.delta - half, change.delta + half
-    return Evidence(change.delta, low, high, items, "items", change.p_value)
+    return Evidence(change.delta, change.low, change.high, items, "items", change.p_value)
 
 
 def _floor(

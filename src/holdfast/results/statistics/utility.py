@@ -72,7 +72,8 @@ def accuracy(tasks: Sequence[Floats], draws: int) -> Estimate:
 def accuracy_change(tasks: Sequence[Floats], before: Sequence[Floats]) -> Change:
     """Return the change of mean accuracy, paired by items within each task, and by repeat.
 
-    p from the normal distribution; from Student's with repeats.
+    p from the normal distribution; from Student's with repeats. Where all items change alike, which
+    is no certainty, the interval is as wide as Agresti and Min's for a rate's change then.
     """
     tables = []
     for here, there in zip(tasks, before, strict=True):
@@ -84,7 +85,8 @@ def accuracy_change(tasks: Sequence[Floats], before: Sequence[Floats]) -> Change
     found = _task_components(tables)
     if found is None:
         return Change(delta, None, None, None)
-    half = quantile(_freedom(found)) * _error(found)
+    items = sum(table.shape[1] for table in tables)
+    half = quantile(_freedom(found)) * _error(found) or quantile() / (items + 2)
     p = p_value(delta, _error(found), _freedom(found))
     return Change(delta, delta - half, delta + half, p)
 
