@@ -32,15 +32,15 @@ def values(results: Path, table: str) -> dict[tuple[str, str, str, str], float]:
 def test_an_attack_undoes_alignment_and_lox_resists_it(results: Path) -> None:
     found = values(results, "rivals")
     asr = {(arm, level): found[arm, *cell, "harmbench"] for arm in ("fo", "lox_full")
-           for level, cell in (("NA", ("none", "NA")), ("20", ("harmful", "20")))}  # fmt: skip
-    assert asr["fo", "20"] > asr["fo", "NA"] + 0.1
+           for level, cell in (("NA", ("none", "NA")), ("40", ("harmful", "40")))}  # fmt: skip
+    assert asr["fo", "40"] > asr["fo", "NA"] + 0.1
     assert asr["lox_full", "NA"] <= asr["fo", "NA"]
-    assert found["fo", "harmful", "2", "harmbench"] < asr["fo", "20"]
+    assert found["fo", "harmful", "5", "harmbench"] < asr["fo", "40"]
 
 
 def test_the_claim_of_lox_is_judged_by_the_same_numbers(results: Path) -> None:
     found = values(results, "rivals")
-    fo, lox = (found[arm, "harmful", "20", "harmbench"] for arm in ("fo", "lox_full"))
+    fo, lox = (found[arm, "harmful", "40", "harmbench"] for arm in ("fo", "lox_full"))
     with (results / "tables" / "rival_claims.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert float(row["estimate"]) == pytest.approx(lox - fo, abs=2e-6)
