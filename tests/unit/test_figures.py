@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydantic import TypeAdapter
 
 from holdfast.errors import HoldfastError
@@ -260,3 +261,27 @@ def test_levels_without_a_number_have_no_curve() -> None:
 
 def named(label: str) -> PerturbationLabel:
     return PerturbationLabel(label=label, symbol="σ")
+
+
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        (["FO", "ZO"], 2),
+        (["FO", "FO + ZO", "LoX", "FO 110", "Random"], 4),
+        ([f"FO + a repair with quite a long name {n}" for n in range(7)], 2),
+        ([f"FO + a repair with a name so long that one fills all {'m' * n}" for n in range(9)], 1),
+    ],
+)
+def test_a_legend_has_the_columns_that_fit(names: list[str], columns: int) -> None:
+    with style.canvas(1, 8.6, 3.6) as (figure, axes):
+        canvas = FigureCanvasAgg(figure)
+        for name in names:
+            axes[0].plot([0, 1], [0, 1], label=name)
+        axes[0].set_title("pocket")
+        style.legend(axes[0])
+        canvas.draw()
+        legend, title = axes[0].get_legend(), axes[0]._left_title
+        assert legend is not None
+        assert legend._ncols == columns
+        assert legend.get_window_extent().x0 >= title.get_window_extent().x1
+        assert legend.get_window_extent().x1 <= figure.bbox.x1

@@ -33,7 +33,7 @@ VERSIONS = {
     "points": 1,
     "sweep": 3,
     "table": 4,
-    "figure": 2,
+    "figure": 3,
 }
 DATASETS = {
     "behaviors": "behaviors",

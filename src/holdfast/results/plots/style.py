@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,12 @@ LINES: tuple[Any, ...] = (
 )  # fmt: skip
 INK, SOFT, RULE, WARNING = "#1d2733", "#5b6875", "#d8dee5", "#8a5a00"
 
+FONT, HANDLE, SPACING = 9.5, 2.4, 1.4  # points, and ems of a legend
+
 _RC: Any = {
     "text.parse_math": False,  # labels are text, never formulas
     "font.family": "DejaVu Sans",
-    "font.size": 9.5,
+    "font.size": FONT,
     "text.color": INK,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
@@ -47,7 +50,7 @@ _RC: Any = {
     "grid.linewidth": 0.8,
     "hatch.linewidth": 0.8,
     "legend.frameon": False,
-    "legend.handlelength": 2.4,
+    "legend.handlelength": HANDLE,
     "svg.hashsalt": "holdfast",
     "svg.fonttype": "path",
 }
@@ -76,17 +79,36 @@ def pale(color: str) -> tuple[float, float, float]:
 
 
 def legend(ax: Axes) -> None:
-    """Put the legend above the panel, on the right of its title."""
+    """Put the legend above the panel, on the right of its title, in as many columns as fit."""
     handles, names = ax.get_legend_handles_labels()
+    columns = next((n for n in (4, 3, 2) if n <= len(names) and _fits(ax, names, n)), 1)
     ax.legend(
         handles,
         names,
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=min(4, len(names)),
+        ncols=columns,
         borderaxespad=0.2,
-        columnspacing=1.4,
+        columnspacing=SPACING,
     )
+
+
+def _fits(ax: Axes, names: list[str], columns: int) -> bool:
+    """Say whether a legend fits beside the panel's title; lengths in points."""
+    from matplotlib.textpath import TextPath
+
+    def width(text: str, size: float) -> float:
+        return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
+
+    rows, longer = divmod(len(names), columns)
+    starts = [column * rows + min(column, longer) for column in range(columns + 1)]
+    texts = [max(width(name, FONT) for name in names[i:j]) for i, j in pairwise(starts)]
+    marks = columns * FONT * (HANDLE + 0.8) + (columns - 1) * FONT * SPACING
+    # The title's column, and the axis's numbers and name on the left.
+    taken = width(ax.get_title(loc="left"), 1.2 * FONT) + 72 * 1.1
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return sum(texts) + marks + taken <= 72 * figure.get_figwidth()
 
 
 def finish(figure: Figure, title: str, note: str, meaningless: bool) -> None:
