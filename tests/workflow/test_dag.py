@@ -166,7 +166,7 @@ def test_scripts_are_short_and_rules_hold_no_logic() -> None:
 def test_the_evidence_run_measures_three_seeds_of_every_repair(folder: Path) -> None:
     config = str(ROOT / "config" / "evidence.yaml")
     jobs = dry_run(folder, "repairs", "gap", "--configfile", config)
-    assert jobs["summary"] == 16 * 3  # 12 sections, 4 controls
+    assert jobs["summary"] == 15 * 3  # 12 sections, 3 controls
     assert jobs["robustness_gap"] == 7 * 3
     assert jobs["move"] == (4 + 1) * 3  # controls, LoX
 
