@@ -191,6 +191,25 @@ def test_levels_and_perturbations_are_chosen_and_ordered() -> None:
     ]
 
 
+def test_sections_without_a_title_are_told_apart() -> None:
+    unperturbed = {"arm": "fo", "perturbation": "none"}
+    sections = [
+        {"arm": "original"},
+        {"arm": "fo", "reference": {"arm": "original"}},
+        {"arm": "zo", "reference": unperturbed},
+        {"arm": "zo", "title": "Given"},
+    ]
+    labels = Labels(arms={"fo": "FO", "zo": "FO + ZO"})
+    table = build_table("t", settings_of(sections=sections), RUN, labels)
+    assert [block.title for block in table.blocks] == [
+        "original",
+        "FO (change from original)",
+        "FO + ZO (change from FO, unperturbed)",
+        "Given",
+    ]
+    assert build_table("t", settings_of(sections=sections[1:2]), RUN, labels).blocks[0].title == ""
+
+
 def test_the_best_asr_among_sections_is_bold_with_ties() -> None:
     twin = {**summary("zo"), "arm": "twin"}
     sections = [{"arm": arm} for arm in ("fo", "zo", "twin")]

@@ -32,7 +32,7 @@ VERSIONS = {
     "validation": 1,
     "points": 1,
     "sweep": 3,
-    "table": 4,
+    "table": 5,
     "figure": 3,
 }
 DATASETS = {

@@ -42,7 +42,9 @@ class Reference(Settings):
 class Section(Settings):
     """Rows of one arm."""
 
-    title: str = Field("", description="Line printed above the section's rows.")
+    title: str = Field(
+        "", description="Line printed above the section's rows; default, of several: its arms."
+    )
     method: str = Field("", description="Text of the Method column, which any section may add.")
     arm: str = Field(description="Arm whose cells are the rows.")
     reference: Reference | None = Field(None, description="Source of the arrows; null: no arrows.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
+from holdfast.results.cell_settings import Section
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Better, Metric, arrow, show, tone
 from holdfast.results.notes import footnotes
@@ -116,8 +117,18 @@ def _transposed(
 
 def _titles(parts: Sequence[Part], part: Part, labels: Labels) -> tuple[str, str]:
     """Return a section's two titles; the model's stands above its first section only."""
-    first = next(other for other in parts if other.model == part.model) is part
-    return labels.model(part.model) if first else "", part.section.title
+    together = [other for other in parts if other.model == part.model]
+    title = part.section.title or ("" if len(together) == 1 else _described(part.section, labels))
+    return labels.model(part.model) if together[0] is part else "", title
+
+
+def _described(section: Section, labels: Labels) -> str:
+    """Return what tells a section from others when it was given no title."""
+    arm, reference = labels.arm(section.arm), section.reference
+    if reference is None:
+        return arm
+    under = ", unperturbed" if reference.perturbation == "none" else ""
+    return f"{arm} (change from {labels.arm(reference.arm)}{under})"
 
 
 def _value(part: Part, record: Record, best: Best) -> Cell:
