@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from holdfast.config import load_settings
+from holdfast.data.source import fetch
+from holdfast.errors import HoldfastError
 from holdfast.plan import Plan
+from holdfast.plan.stages import DATASETS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 
@@ -136,3 +139,37 @@ def test_every_seed_makes_every_arm(config: dict[str, Any]) -> None:
     inputs = plan(config).table_inputs("table2")
     assert len(inputs) == 6
     assert sum("/seed7/" in path for path in inputs) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("safe.json", "there/safe.json"),
+        ("/x/safe.json", "/x/safe.json"),
+        ("~/s.json", "/me/s.json"),
+    ],
+)
+def test_a_local_file_is_where_its_reader_looks(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, path: str, file: str
+) -> None:
+    monkeypatch.setenv("HOME", "/me")
+    monkeypatch.setenv("HOLDFAST_DATA", "there")
+    config["data"]["safety"]["source"] = {"path": path}
+    ours = plan(config)
+    assert ours.data_inputs("safety") == [file]
+    source = ours.rows("safety").source
+    with pytest.raises(HoldfastError, match=f"there is no file {file};"):
+        fetch(source, ours.data_root([source]), "", "")
+
+
+def test_another_data_root_makes_again_only_what_it_holds(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOLDFAST_DATA", raising=False)
+    config["data"]["safety"]["source"] = {"path": "safe.json"}
+    roots = []
+    for config["data_root"] in (".", "there"):
+        ours = plan(config)
+        roots.append([ours.data_root([ours.rows(name).source]) for name in DATASETS])
+    moved = [name for name, old, new in zip(DATASETS, *roots, strict=True) if old != new]
+    assert moved == ["safety"]

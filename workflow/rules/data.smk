@@ -29,7 +29,7 @@ rule data:
         settings=lambda w: plan.params(
             "data", plan.data_kind(w.dataset), plan.rows(w.dataset)
         ),
-        data_root=lambda w: plan.settings.data_root,
+        data_root=lambda w: plan.data_root([plan.rows(w.dataset).source]),
         pocket=f"{plan.results}/world",
         cache=f"{plan.results}/data/cache",
     script:

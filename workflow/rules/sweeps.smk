@@ -21,7 +21,7 @@ rule validation:
             plan.settings.data.validation,
             plan.settings.data.safety.source,
         ),
-        data_root=lambda w: plan.settings.data_root,
+        data_root=lambda w: plan.data_root(plan.validation_sources),
         pocket=f"{plan.results}/world",
         cache=f"{plan.results}/data/cache",
     script:

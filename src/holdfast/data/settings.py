@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,7 +26,9 @@ class DataSource(BaseModel):
     pocket: str | None = Field(
         None, pattern=r"^[\w.-]+$", description="file name in the embedded world"
     )
-    path: PathName | None = Field(None, description="local file, relative to `data_root`")
+    path: PathName | None = Field(
+        None, description="local file: absolute, from `~`, or relative to `data_root`"
+    )
     url: str | None = Field(
         None, pattern=r"^(https|file)://", description="https:// or file:// address; needs `sha256`"
     )
@@ -60,6 +64,19 @@ class DataSource(BaseModel):
         if not self.hub and (self.revision or self.file):
             raise ValueError("`revision` and `file` belong to `hub`; remove them")
         return self
+
+    @property
+    def needs_root(self) -> bool:
+        """Whether the file is sought in ``data_root``."""
+        return self.path is not None and not _home(self.path).is_absolute()
+
+    def local(self, data_root: str | Path) -> Path:
+        """Return where the file of ``path`` is."""
+        return Path(data_root) / _home(str(self.path))
+
+
+def _home(path: str) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises for unknown users)
 
 
 def _holds_secret(url: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 import urllib.request
@@ -44,7 +43,7 @@ def fetch(
     elif source.pocket:
         path = _existing(Path(pocket_folder) / source.pocket, f"{setting}.pocket")
     else:
-        path = _existing(Path(data_root) / _home(str(source.path)), f"{setting}.path")
+        path = _existing(source.local(data_root), f"{setting}.path")
     if source.sha256:
         _verify(path, source.sha256, str(path), setting)
     return path
@@ -61,10 +60,6 @@ def without_secrets(url: str) -> str:
     """Return ``url`` without user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
-
-
-def _home(path: str) -> Path:
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises for unknown users)
 
 
 def _existing(path: Path, setting: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config.settings import Rows, Settings
@@ -47,7 +47,14 @@ class DataPlan:
         """Files that a source is read from; none for one that is downloaded."""
         if source.pocket:
             return [f"{self.results}/world"]
-        return [f"{self.settings.data_root}/{source.path}"] if source.path else []
+        return [str(source.local(self.settings.data_root))] if source.path else []
+
+    def data_root(self, sources: Iterable[DataSource]) -> str:
+        """Folder that files of ``sources`` are sought in; ``.`` where none is.
+
+        Another ``data_root`` then makes nothing again that was not read from it.
+        """
+        return self.settings.data_root if any(one.needs_root for one in sources) else "."
 
     @property
     def _attacks(self) -> dict[str, Rows]:

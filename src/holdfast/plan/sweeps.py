@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.config.arms import SweptArm, ZerothOrderArm
+from holdfast.data.settings import DataSource
 from holdfast.devices.resources import Memory
 from holdfast.perturbations.settings import ActivationNoise, Perturbation, WeightNoise
 from holdfast.plan.judging import JudgePlan
@@ -33,12 +34,17 @@ class SweepPlan(JudgePlan):
 
     def validation_inputs(self) -> list[str]:
         """Files that validation data is read from."""
+        paths = [path for one in self.validation_sources for path in self.source_inputs(one)]
+        return list(dict.fromkeys(paths))
+
+    @property
+    def validation_sources(self) -> list[DataSource]:
+        """Where pairs, behaviors and benign prompts of validation come from."""
         validation, safety = self.settings.data.validation, self.settings.data.safety.source
         if validation is None:
             return []
         sources = [validation.pairs.source or safety, validation.behaviors.source]
-        sources += [validation.benign.source] if validation.benign else []
-        return list(dict.fromkeys(path for one in sources for path in self.source_inputs(one)))
+        return sources + ([validation.benign.source] if validation.benign else [])
 
     @property
     def sweep_jobs(self) -> list[SweepJob]:
