@@ -33,7 +33,7 @@ VERSIONS = {
     "points": 1,
     "sweep": 3,
     "table": 5,
-    "figure": 3,
+    "figure": 4,
 }
 DATASETS = {
     "behaviors": "behaviors",

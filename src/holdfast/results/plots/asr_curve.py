@@ -48,7 +48,8 @@ def draw(
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
         meaningless = meaningless or any(summary["meaningless"] for summary in shown)
-        style.finish(figure, settings.title, _note(settings, shown[0], measured), meaningless)
+        note = _note(settings, shown[0], labels, measured)
+        style.finish(figure, settings.title, note, meaningless)
         style.save(figure, out_prefix)
 
 
@@ -106,11 +107,18 @@ def _panel(ax: Axes, names: Sequence[str], curves: Sequence[Curve]) -> None:
     ax.grid(axis="y")
 
 
-def _note(settings: AsrCurveFigure, summary: Summary, measured: Sequence[Sequence[Curve]]) -> str:
+def _note(
+    settings: AsrCurveFigure,
+    summary: Summary,
+    labels: Labels,
+    measured: Sequence[Sequence[Curve]],
+) -> str:
     judges = [metric_of(summary, name).label for name in settings.metrics]
     mean = f"Mean of {', '.join(judges)}" if len(judges) > 1 else judges[0]
     units = measured[0][0][0][1].units
+    what = [labels.perturbation(name) for name in settings.perturbations]
+    notes = "".join(f" {one.label}: {one.note}." for one in what if one.note)
     return printable(
         f"{mean}; lower is better. At 0: unperturbed. Whiskers: 95 % intervals over {units:,} "
-        "behaviors, as in the tables."
+        f"behaviors, as in the tables.{notes}"
     )
