@@ -1,4 +1,4 @@
-"""Every snakemake command that the pages and configs show can be typed as it stands."""
+"""What the pages and configs show can be typed as it stands: commands, and entries of a config."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
 CONFIGS = sorted(ROOT.glob("config/*.yaml"))
 COMMAND = re.compile(r"(?:`|^#? *)(snakemake [^`#\n]*(?:--cores|-n )[^`#\n]*)", flags=re.MULTILINE)
+ENTRIES = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 def commands() -> list[str]:
@@ -22,22 +24,43 @@ def commands() -> list[str]:
     return sorted({line.strip() for line in found if "<" not in line})
 
 
-def test_the_pages_show_commands() -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder that shares the config and holds the readme's own."""
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    (mine,) = [entries for entries in ENTRIES if entries.startswith("# mine.yaml")]
+    (tmp_path / "mine.yaml").write_text(mine.replace("<40-digit commit>", "a" * 40))
+    return tmp_path
+
+
+def planned(folder: Path, *words: str) -> None:
+    run = subprocess.run(
+        [SNAKEMAKE, "-n", "--directory", str(folder), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+
+
+def test_the_pages_show_commands_and_entries() -> None:
     assert len(commands()) > 10
+    assert len(ENTRIES) > 2
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_documented_command_can_be_planned(command: str, tmp_path: Path) -> None:
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    (tmp_path / "mine.yaml").write_text("run: mine\n")
-    words = [
-        word.replace("mine.yaml", str(tmp_path / "mine.yaml")) for word in shlex.split(command)[1:]
-    ]
-    if "--report" in words:  # needs finished results
+def test_a_command_can_be_planned(command: str, folder: Path) -> None:
+    mine = str(folder / "mine.yaml")
+    words = [word.replace("mine.yaml", mine) for word in shlex.split(command)[1:]]
+    if "--report" in words:  # of finished results
         at = words.index("--report")
         del words[at : at + 2]
-    run = subprocess.run(
-        [SNAKEMAKE, "-n", "--directory", str(tmp_path), *words],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    planned(folder, *words)
+
+
+@pytest.mark.parametrize("entries", ENTRIES)
+def test_entries_can_be_laid_over_the_papers(entries: str, folder: Path) -> None:
+    overlay = folder / "entries.yaml"
+    overlay.write_text(entries.replace("<40-digit commit>", "a" * 40))
+    planned(folder, "--configfile", "config/paper.yaml", str(overlay))

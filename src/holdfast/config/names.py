@@ -9,7 +9,7 @@ from holdfast.errors import HoldfastError, nearest
 
 def known(path: str, name: str, catalogue: Iterable[str]) -> None:
     """Raise HoldfastError, with the nearest name, when the setting at ``path`` names nothing."""
-    catalogue = list(catalogue)
+    catalogue = list(dict.fromkeys(catalogue))
     if name not in catalogue:
         hint = nearest(name, catalogue) or f"; known: {', '.join(catalogue) or 'none'}"
         raise HoldfastError(f"{path}: '{name}' does not exist{hint}")

@@ -223,7 +223,7 @@ def _check_published(settings: Settings, path: str, entry: Any) -> None:
     metrics = COSTS if entry.kind == "cost" else [*settings.judges, *MEASURES]
     for field, ours, theirs in (
         ("models", settings.models, published.vocabulary("model")),
-        ("arms", settings.arms, list(dict.fromkeys(section for _, section, *_ in cells))),
+        ("arms", settings.arms, [section for _, section, *_ in cells]),
         ("perturbations", settings.perturbations, published.vocabulary("perturbation")),
         ("metrics", metrics, published.vocabulary("metric")),
     ):
