@@ -114,7 +114,7 @@ def test_validation_data_change_with_their_sources(
     monkeypatch.delenv("HOLDFAST_DATA", raising=False)
     assert plan(config).validation_inputs() == ["results/pocket/world"]
     config["data"]["validation"]["pairs"] = {"source": {"path": "pairs.json"}}
-    assert plan(config).validation_inputs() == ["./pairs.json", "results/pocket/world"]
+    assert plan(config).validation_inputs() == ["pairs.json", "results/pocket/world"]
 
 
 SWEEPS = {

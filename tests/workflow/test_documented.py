@@ -16,6 +16,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
 CONFIGS = sorted(ROOT.glob("config/*.yaml"))
 COMMAND = re.compile(r"(?:`|^#? *)(snakemake [^`#\n]*(?:--cores|-n )[^`#\n]*)", flags=re.MULTILINE)
+LOCAL = ("real-data.yaml", "paper-tiny.yaml")  # configs that read files of `data_root`
 ENTRIES = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -50,7 +51,14 @@ def test_the_pages_show_commands_and_entries() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_can_be_planned(command: str, folder: Path) -> None:
+def test_a_command_can_be_planned(
+    command: str,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if command.endswith(LOCAL):
+        monkeypatch.setenv("HOLDFAST_DATA", str(request.getfixturevalue("real_data")))
     mine = str(folder / "mine.yaml")
     words = [word.replace("mine.yaml", mine) for word in shlex.split(command)[1:]]
     if "--report" in words:  # of finished results
