@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
-
-
-def snakemake(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [SNAKEMAKE, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def dry_run(tmp_path: Path, *arguments: str) -> Counter[str]:
-    """Plan in an empty results folder; return the number of jobs by rule."""
-    run = snakemake("-n", "--directory", str(tmp_path), *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    rows = re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE)
-    return Counter({rule: int(count) for rule, count in rows})
+from dry_runs import ROOT, dry_run, snakemake
 
 
 def evaluations(jobs: Counter[str]) -> int:
@@ -33,13 +16,6 @@ def evaluations(jobs: Counter[str]) -> int:
 
 def judgments(jobs: Counter[str]) -> int:
     return sum(count for rule, count in jobs.items() if re.fullmatch(r"judge_\d+", rule))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A working folder that shares the config but no results."""
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    return tmp_path
 
 
 def test_the_default_makes_every_table_and_figure(folder: Path) -> None:

@@ -95,12 +95,6 @@ def paper() -> Settings:
     return merged("paper")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    return tmp_path
-
-
 def plan(folder: Path, *overlays: str, data: Path | None = None) -> Counter[tuple[str, str]]:
     """Plan in a folder without results; return how many jobs of each rule and wildcards."""
     environment = os.environ | ({"HOLDFAST_DATA": str(data)} if data else {})

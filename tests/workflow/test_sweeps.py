@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
-
-
-def dry_run(folder: Path, *arguments: str) -> Counter[str]:
-    command = [SNAKEMAKE, "-n", "--directory", str(folder), *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    rows = re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE)
-    return Counter({rule: int(count) for rule, count in rows if rule != "total"})
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "config").symlink_to(ROOT / "config")
-    return tmp_path
+from dry_runs import dry_run
 
 
 def test_a_sweep_makes_its_points_and_evaluates_no_arm(folder: Path) -> None:

@@ -39,9 +39,7 @@ def gap_table(
     for model, measured in found.items():
         for arm in settings.arms:
             one, before = measured[arm], measured.get(settings.references.get(arm, ""))
-            title = labels.arm(arm)
-            if before:
-                title = f"{title} (change from {labels.arm(before.arm)})"
+            title = labels.change(arm, before.arm) if before else labels.arm(arm)
             first = labels.model(model) if arm == settings.arms[0] else ""
             blocks.append(Block(first, title, _rows(one, before, stars)))
             records += _records(model, one, before)

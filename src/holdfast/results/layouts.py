@@ -124,11 +124,10 @@ def _titles(parts: Sequence[Part], part: Part, labels: Labels) -> tuple[str, str
 
 def _described(section: Section, labels: Labels) -> str:
     """Return what tells a section from others when it was given no title."""
-    arm, reference = labels.arm(section.arm), section.reference
-    if reference is None:
-        return arm
-    under = ", unperturbed" if reference.perturbation == "none" else ""
-    return f"{arm} (change from {labels.arm(reference.arm)}{under})"
+    if section.reference is None:
+        return labels.arm(section.arm)
+    under = ", unperturbed" if section.reference.perturbation == "none" else ""
+    return labels.change(section.arm, section.reference.arm, under)
 
 
 def _value(part: Part, record: Record, best: Best) -> Cell:

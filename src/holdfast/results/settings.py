@@ -55,6 +55,10 @@ class Labels(Settings):
     def arm(self, name: str) -> str:
         return self.arms.get(name, name)
 
+    def change(self, arm: str, reference: str, under: str = "") -> str:
+        """Return what a section that compares two arms is called."""
+        return f"{self.arm(arm)} (change from {self.arm(reference)}{under})"
+
     def perturbation(self, name: str) -> PerturbationLabel:
         plain = PerturbationLabel(label=name.replace("_", " ").capitalize())
         return self.perturbations.get(name) or DEFAULT_LABELS.get(name, plain)
