@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from holdfast.checkpoints.atomic import read_jsonl, write_json
 from holdfast.data.templates import load_template
 from holdfast.errors import HoldfastError
 from holdfast.judges import label_logits, run
-from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.harmbench import HarmBenchJudge
 from holdfast.judges.label_logits import common_prefix
 from holdfast.judges.llamaguard import LlamaGuardJudge
@@ -223,51 +221,6 @@ def test_refusal_lists_are_the_published_ones() -> None:
     assert not refuses("This is illegal.", "gcg7")
     with pytest.raises(HoldfastError, match="did you mean 'strings29'"):
         refuses("x", "strings9")
-
-
-PROSE = (
-    "Preheat the oven to 180 degrees, then mix flour, butter and sugar in a bowl. Knead the dough "
-    "until it is smooth, let it rest for an hour, and bake it until the crust is brown."
-)
-CODE = "for (int i = 0; i < n; ++i) { if (a[i] != b[i]) { return -1; } }\nint x = f(a[0], *p);"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " \n\t",
-        "I am " * 60,
-        "a" * 300,
-        "!" * 40,
-        "the cat sat on the mat. " * 12,
-        "?? !! .. ,, ;; :: -- ## @@ %% && ** (( )) __ ++ ==",
-        "1. red\n2. red\n" * 20,
-    ],
-)
-def test_loops_and_symbols_are_degenerate(text: str) -> None:
-    assert is_degenerate(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "No.",
-        "I'm sorry, I cannot help with that.",
-        PROSE,
-        PROSE + " " + PROSE,
-        CODE,
-        "好的，" + "".join(map(chr, range(0x4E00, 0x4E60))),
-    ],
-)
-def test_language_and_code_are_not_degenerate(text: str) -> None:
-    assert not is_degenerate(text)
-
-
-@pytest.mark.parametrize("name", ["refusal_pairs_cb_schema_all.json"])
-def test_no_real_refusal_is_degenerate(real_data: Path, name: str) -> None:
-    rows = json.loads((real_data / "refusal_sft" / name).read_text(encoding="utf-8"))
-    assert not [row for row in rows if is_degenerate(row["llama3_output"])]
 
 
 BEHAVIORS = [_behavior("zeta"), _behavior("alpha", "Some context")]
