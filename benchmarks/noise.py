@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.measure import Contest, Result
 from benchmarks.models import SEED, Bench
-from holdfast.numerics.noise import add_normal_, key
+from holdfast.numerics.noise import add_normal_
+from holdfast.numerics.stream import key
 
 SCALE = 1e-3
 

@@ -16,7 +16,8 @@ from benchmarks.models import SEED, Bench
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine
 from holdfast.engine.parameters import layer_parameters
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
+from holdfast.numerics.stream import key
 
 BATCH = 8
 BETA = 1e-3

@@ -13,7 +13,8 @@ from holdfast.engine.batches import make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.layers.robustness import score_layers
 from holdfast.layers.settings import Robustness
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
+from holdfast.numerics.stream import key
 
 BATCH = 8
 DRAWS = 8

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from holdfast.numerics import noise
-from holdfast.numerics.noise import HALF, add_normal_, key, keyed_hash, normal, normal_, normal_rows
+from holdfast.numerics.noise import (
+    add_normal_,
+    keyed_hash,
+    normal,
+    normal_,
+    normal_rows,
+)
+from holdfast.numerics.stream import HALF, key
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device", allow_module_level=True)

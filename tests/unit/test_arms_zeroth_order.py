@@ -19,7 +19,8 @@ from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import layer_parameters
 from holdfast.engine.suffix import Suffix
 from holdfast.errors import Diverged, HoldfastError
-from holdfast.numerics.noise import Key, key, normal
+from holdfast.numerics.noise import normal
+from holdfast.numerics.stream import Key, key
 
 EXAMPLES = tiny_llama.examples(20)
 TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -23,7 +23,8 @@ from holdfast.gap import measure as module
 from holdfast.gap.make import make_gap
 from holdfast.gap.measure import measure
 from holdfast.gap.settings import GapSettings
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
+from holdfast.numerics.stream import key
 
 EXAMPLES = tiny_llama.examples(6)
 BATCHES = make_batches(EXAMPLES, 3)

@@ -9,8 +9,9 @@ from holdfast.engine.batches import collate
 from holdfast.errors import HoldfastError
 from holdfast.layers import random, robustness, snip, wanda
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
 from holdfast.numerics.rounding import Grid, quantize_dequantize
+from holdfast.numerics.stream import key
 
 EXAMPLES = tiny_llama.examples(9)
 USED = EXAMPLES[:7]

@@ -15,15 +15,14 @@ from scipy import stats
 from holdfast.errors import HoldfastError
 from holdfast.numerics import noise
 from holdfast.numerics.noise import (
-    HALF,
     add_normal_,
-    key,
     keyed_hash,
     normal,
     normal_,
     normal_rows,
     normals,
 )
+from holdfast.numerics.stream import HALF, key
 
 MILLION = 1 << 20
 NAME = "model.layers.0.mlp.up_proj.weight"

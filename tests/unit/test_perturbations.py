@@ -8,8 +8,9 @@ import torch
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
 from holdfast.numerics.rounding import Grid, quantize_dequantize
+from holdfast.numerics.stream import key
 from holdfast.perturbations.activation_noise import activation_noise
 from holdfast.perturbations.fake_quant import fake_quant
 from holdfast.perturbations.weight_noise import weight_noise

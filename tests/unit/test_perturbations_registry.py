@@ -8,8 +8,9 @@ import torch
 from pydantic import TypeAdapter
 
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
 from holdfast.numerics.rounding import Grid, quantize_dequantize
+from holdfast.numerics.stream import key
 from holdfast.perturbations.registry import gptq_grid, perturb
 from holdfast.perturbations.settings import Perturbation
 

@@ -19,7 +19,8 @@ from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
 from holdfast.errors import Diverged, HoldfastError
-from holdfast.numerics.noise import key, normal
+from holdfast.numerics.noise import normal
+from holdfast.numerics.stream import key
 from holdfast.perturbations.settings import Perturbation, WeightNoise, noise_seed
 from holdfast.perturbations.weight_noise import weight_noise
 from holdfast.sweeps import score

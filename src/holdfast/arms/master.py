@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.engine import limits
-from holdfast.numerics.noise import Key, normal_, normals
+from holdfast.numerics.noise import normal_, normals
+from holdfast.numerics.stream import Key
 
 # Elements worked on at once, so that their noise stays in a cache: a core's share, a GPU's second.
 BLOCK_CPU = 1 << 20

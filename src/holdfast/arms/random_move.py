@@ -9,7 +9,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import Key, add_normal_, key, normal
+from holdfast.numerics.noise import add_normal_, normal
+from holdfast.numerics.stream import Key, key
 
 PURPOSE = "random_move"
 

@@ -30,7 +30,7 @@ from holdfast.arms.settings import SmoothedFirstOrder
 from holdfast.arms.training_state import TrainingStep
 from holdfast.engine.batches import Example
 from holdfast.engine.parameters import layer_parameters, put_noise, restored
-from holdfast.numerics.noise import key
+from holdfast.numerics.stream import key
 
 PURPOSE = "smoothed_first_order"
 

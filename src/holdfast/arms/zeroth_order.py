@@ -33,7 +33,7 @@ from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.parameters import fingerprint, layer_parameters
 from holdfast.engine.suffix import Suffix, groups
 from holdfast.errors import Diverged, HoldfastError
-from holdfast.numerics.noise import STREAM, Key, key
+from holdfast.numerics.stream import STREAM, Key, key
 from holdfast.progress import track
 
 PURPOSE = "zeroth_order"

@@ -155,7 +155,7 @@ def _load(
 def _moved(needs: Needs | None, folder: Path) -> Needs | None:
     """Return the memory of a stage, or of the replay of a log before it, whichever is more."""
     from holdfast.arms.replay_log import replay_log
-    from holdfast.numerics.noise import STREAM
+    from holdfast.numerics.stream import STREAM
 
     if not (folder / REPLAY_LOG).exists():
         return needs

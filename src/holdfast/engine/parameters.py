@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import Key, add_normal_
+from holdfast.numerics.noise import add_normal_
+from holdfast.numerics.stream import Key
 
 FINGERPRINT_ELEMENTS = 4096
 

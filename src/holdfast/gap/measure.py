@@ -22,7 +22,7 @@ from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import HoldfastError
 from holdfast.gap import gradient
 from holdfast.gap.settings import GapSettings
-from holdfast.numerics.noise import key
+from holdfast.numerics.stream import key
 from holdfast.progress import track
 
 PURPOSE = "robustness_gap"

@@ -24,56 +24,30 @@ works, and otherwise from the same PyTorch operations as on the CPU, in larger b
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
+from holdfast.numerics.stream import (
+    HALF,
+    HALF_UNIT,
+    MULTIPLY_IN,
+    MULTIPLY_OUT,
+    ROUNDS,
+    SHIFT,
+    UNIT,
+    WORD_TO_ANGLE,
+    Key,
+)
 
-STREAM = 2  # raised whenever the numbers change: logs of directions name their stream
-ROUNDS = 6
-HALF = 1 << 12  # pairs in a tile; part of the definition of the stream
 _BATCH_CPU = 1 << 16  # pairs worked on at once: five such blocks of 32 bits stay in a core's cache
 _BATCH_CUDA = 1 << 22
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Shift and multipliers of Wellons' integer hash "lowbias32" (2018), as signed words.
-MULTIPLY_IN = 0x7FEB352D
-MULTIPLY_OUT = 0x846CA68B - (1 << 32)
-SHIFT = 15
-UNIT = 2.0**-31  # from the size of a signed word to [0, 1]
-HALF_UNIT = UNIT / 2  # keeps the radius finite where that size is 0
-WORD_TO_ANGLE = math.pi * 2.0**-31
-
-
-@dataclass(frozen=True)
-class Key:
-    """What a stream of noise depends on, besides the name of the tensor it is for."""
-
-    seed: int
-    purpose: str
-    step: int = 0
-    direction: int = 0
-
-    def words(self, name: str) -> list[int]:
-        """Return the ``ROUNDS`` signed 32-bit round keys of the stream for tensor ``name``."""
-        text = json.dumps([self.seed, self.purpose, self.step, self.direction, name])
-        digest = hashlib.blake2b(text.encode(), digest_size=4 * ROUNDS).digest()
-        return [
-            int.from_bytes(digest[i : i + 4], "little", signed=True)
-            for i in range(0, len(digest), 4)
-        ]
-
-
-def key(seed: int, purpose: str, *, step: int = 0, direction: int = 0) -> Key:
-    """Name a family of streams: one per tensor name."""
-    return Key(int(seed), purpose, int(step), int(direction))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from holdfast.numerics.noise import (
+from holdfast.numerics.stream import (
     HALF,
     HALF_UNIT,
     MULTIPLY_IN,

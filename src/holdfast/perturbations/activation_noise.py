@@ -18,7 +18,8 @@ from transformers.cache_utils import DynamicLayer
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
-from holdfast.numerics.noise import Key, key, keyed_hash, normal_rows
+from holdfast.numerics.noise import keyed_hash, normal_rows
+from holdfast.numerics.stream import Key, key
 
 PURPOSE = "activation_noise"
 

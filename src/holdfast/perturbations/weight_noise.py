@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from holdfast.engine.parameters import put_noise, restored
-from holdfast.numerics.noise import key
+from holdfast.numerics.stream import key
 
 PURPOSE = "weight_noise"
 

@@ -26,7 +26,7 @@ from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import Diverged
 from holdfast.gap.measure import PURPOSE
 from holdfast.judges.refusal_prefix import refuses
-from holdfast.numerics.noise import key
+from holdfast.numerics.stream import key
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, Unperturbed, noise_seed
 from holdfast.progress import track
