@@ -15,8 +15,8 @@ from small_tables import METRICS, summary
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from holdfast import statistics
 from holdfast.config import HoldfastError
-from holdfast.results import statistics
 from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown

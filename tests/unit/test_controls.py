@@ -17,8 +17,8 @@ from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
 from holdfast.results.settings import Labels
-from holdfast.results.statistics import noise_floor
 from holdfast.results.tables import build_table
+from holdfast.statistics import noise_floor
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 CONTROLS = [summary("random"), summary("again")]

@@ -12,8 +12,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydantic import TypeAdapter
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import cells, statistics
+from holdfast.results import cells
 from holdfast.results.figure_settings import FigureSettings, ScoreSeries
 from holdfast.results.figures import write_figure
 from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve, style

@@ -18,9 +18,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ztest
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import statistics
-from holdfast.results.statistics import Change, Counts, Estimate
+from holdfast.statistics import Change, Counts, Estimate
 
 fast = settings(max_examples=60, deadline=None)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from holdfast.results import statistics
-from holdfast.results.statistics.bootstrap import RESAMPLES, bca, resamples
+from holdfast import statistics
+from holdfast.statistics.bootstrap import RESAMPLES, bca, resamples
 
 several = st.lists(st.integers(-3, 3), min_size=2, max_size=40).filter(lambda d: len(set(d)) > 1)
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from holdfast.results import statistics
-from holdfast.results.statistics import Change, Counts
+from holdfast import statistics
+from holdfast.statistics import Change, Counts
 
 RUNS = 1000
 REST = 0.5

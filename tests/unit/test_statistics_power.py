@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from holdfast.results import statistics
-from holdfast.results.statistics import Spread, minimum_detectable, needed_n, noise_floor
-from holdfast.results.statistics.power import EXACT
+from holdfast import statistics
+from holdfast.statistics import (
+    Spread,
+    minimum_detectable,
+    needed_n,
+    noise_floor,
+)
+from holdfast.statistics.power import EXACT
 
 fast = settings(max_examples=60, deadline=None)
 spreads = st.builds(

@@ -15,10 +15,10 @@ from scipy import stats
 from statsmodels.api import stats as sm_stats
 from statsmodels.formula.api import ols
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import statistics
-from holdfast.results.statistics import Change, Counts
-from holdfast.results.statistics.repeats import mean_components
+from holdfast.statistics import Change, Counts
+from holdfast.statistics.repeats import mean_components
 
 fast = settings(max_examples=60, deadline=None)
 

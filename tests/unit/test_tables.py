@@ -14,8 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from small_tables import CELLS, JUDGES, METRICS, RUN, records, settings_of, summary
 from statsmodels.stats.multitest import multipletests
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import cells, statistics
+from holdfast.results import cells
 from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown

@@ -20,9 +20,9 @@ from judged_tables import (
 )
 
 from holdfast.errors import HoldfastError
-from holdfast.results.kappa import agreement, kappa
 from holdfast.results.tables import build_table
 from holdfast.results.tidy import to_csv
+from holdfast.statistics.kappa import agreement, kappa
 
 TABLE = st.tuples(*[st.integers(0, 60)] * 4)
 

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.results.statistics import CONFIDENCE, Change, Estimate, Floats
+from holdfast.statistics import (
+    CONFIDENCE,
+    Change,
+    Estimate,
+    Floats,
+)
 
 Gap = Mapping[str, Any]
 SAME = ("rho", "samples", "data_sha256")

@@ -7,12 +7,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import statistics
 from holdfast.results.metrics import UNPARSED, Metric
 from holdfast.results.settings import Labels, level_name
-from holdfast.results.statistics import Change, Counts, Estimate, Floats
-from holdfast.results.statistics.paired import Interval
+from holdfast.statistics import (
+    Change,
+    Counts,
+    Estimate,
+    Floats,
+)
+from holdfast.statistics.paired import Interval
 
 Cell = Mapping[str, Any]
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import cells, statistics
+from holdfast.results import cells
 from holdfast.results.around import Gap, around
 from holdfast.results.claim_settings import CostClaim, DirectionClaim, EqualClaim, GapClaim
 from holdfast.results.controls import controls_of
 from holdfast.results.metrics import metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels, level_name
-from holdfast.results.statistics import Counts, Floats, Spread
+from holdfast.statistics import Counts, Floats, Spread
 
 Cells = Sequence[cells.Cell]
 DIFFERENT = "stages measured in one way"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from holdfast.results.claim_evidence import Evidence
 from holdfast.results.claim_settings import Claim, CostClaim, EqualClaim
 from holdfast.results.metrics import show
-from holdfast.results.statistics import minimum_detectable, needed_n
-from holdfast.results.statistics.power import ALPHA, POWER
+from holdfast.statistics import minimum_detectable, needed_n
+from holdfast.statistics.power import ALPHA, POWER
 
 SUPPORTED, CONTRADICTED, CANNOT_TELL = "supported", "contradicted", "cannot tell"
 MORE = "more seeds or draws"

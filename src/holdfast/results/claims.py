@@ -17,8 +17,8 @@ from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import show
 from holdfast.results.runs import Arms
 from holdfast.results.settings import Labels
-from holdfast.results.statistics import adjusted
 from holdfast.results.tidy import ABSENT, csv_number, csv_p_value, csv_text
+from holdfast.statistics import adjusted
 
 COLUMNS = (
     "model", "claim", "text", "source", "kind", "metric", "estimate", "ci_low", "ci_high", "n",

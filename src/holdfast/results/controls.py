@@ -8,7 +8,7 @@ from holdfast.results import cells
 from holdfast.results.metrics import Metric
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels
-from holdfast.results.statistics import noise_floor
+from holdfast.statistics import noise_floor
 
 RATES = ("asr", "rate")
 

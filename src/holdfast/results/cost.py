@@ -10,8 +10,8 @@ from holdfast.errors import HoldfastError
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import tone
 from holdfast.results.settings import CostTable, Labels
-from holdfast.results.statistics import Change, Estimate
 from holdfast.results.tidy import Record
+from holdfast.statistics import Change, Estimate
 
 Cost = Mapping[str, Any]
 MIB = 2**20

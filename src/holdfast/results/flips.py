@@ -16,8 +16,8 @@ from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Metric, Tone, judges_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import FlipsTable, Labels, level_name
-from holdfast.results.statistics import Counts
 from holdfast.results.tidy import csv_text
+from holdfast.statistics import Counts
 
 COLUMNS = (
     "model", "arm", "perturbation", "level", "reference", "judge", "behavior", "category",

@@ -10,8 +10,8 @@ from holdfast.results.around import Around, Gap, around, models_of
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import arrow, tone
 from holdfast.results.settings import GapTable, Labels
-from holdfast.results.statistics import Change, Estimate, holm
 from holdfast.results.tidy import Record
+from holdfast.statistics import Change, Estimate, holm
 
 HEADINGS = ("ρ", "f_ρ", "Robustness gap ↓", "|∇f_ρ|²", "tr H", "1 / tr H", "Theorem 4.4")
 DIGITS = 9  # a change that is smaller is none

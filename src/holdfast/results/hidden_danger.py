@@ -11,8 +11,8 @@ from holdfast.results.metrics import Metric, arrow, judges_of, show, tone
 from holdfast.results.robustness import Part, Row, measure
 from holdfast.results.runs import Arms, Summary
 from holdfast.results.settings import HiddenDangerTable, Labels, RobustnessTable, Tolerance
-from holdfast.results.statistics import Change, Estimate, holm
 from holdfast.results.tidy import Record
+from holdfast.statistics import Change, Estimate, holm
 
 UTILITY = ("perplexity", "lm_eval")
 BESIDE = ("over_refusal", "degenerate")

@@ -11,8 +11,8 @@ from holdfast.errors import HoldfastError
 from holdfast.results.grid import Block, Cell, Table
 from holdfast.results.metrics import show
 from holdfast.results.settings import JudgeAgreementTable, Labels
-from holdfast.results.statistics import rate
 from holdfast.results.tidy import Record
+from holdfast.statistics import rate
 
 INPUTS = ("clean", "noised")
 

@@ -9,12 +9,17 @@ import numpy as np
 
 from holdfast.results import cells
 from holdfast.results.grid import BANNER, Block, Cell, Table
-from holdfast.results.kappa import Agreement, agreement
 from holdfast.results.metrics import Metric, judges_of, show
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import JudgeKappaTable, Labels
-from holdfast.results.statistics import Counts, Estimate, rate, successes
 from holdfast.results.tidy import Record
+from holdfast.statistics import (
+    Counts,
+    Estimate,
+    rate,
+    successes,
+)
+from holdfast.statistics.kappa import Agreement, agreement
 
 HEADINGS = (
     "Judges", "Verdicts", "Agreement ↑", "Kappa ↑", "Both", "Only first", "Only second", "Unparsed",

@@ -10,9 +10,9 @@ from holdfast.results.grid import FLOOR_MARK
 from holdfast.results.metrics import UNPARSED, Metric, show
 from holdfast.results.robustness import Part, Row, family_of
 from holdfast.results.settings import Labels, RobustnessTable
-from holdfast.results.statistics import Spread, minimum_detectable
-from holdfast.results.statistics.power import ALPHA
 from holdfast.results.tidy import Record
+from holdfast.statistics import Spread, minimum_detectable
+from holdfast.statistics.power import ALPHA
 
 
 def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from holdfast.results.controls import floor_of
 from holdfast.results.metrics import Metric, metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels, RobustnessTable, Section, level_name
-from holdfast.results.statistics import adjusted_by_family
 from holdfast.results.tidy import Record
+from holdfast.statistics import adjusted_by_family
 
 
 @dataclass(frozen=True)

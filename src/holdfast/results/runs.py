@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.results.statistics import pool
-from holdfast.results.statistics.pooling import Draws
+from holdfast.statistics import pool
+from holdfast.statistics.pooling import Draws
 
 Summary = Mapping[str, Any]
 

@@ -14,9 +14,9 @@ from holdfast.results.metrics import show
 from holdfast.results.plots import sweep as figure
 from holdfast.results.render.terminal import pages
 from holdfast.results.settings import Labels, SweepResult
-from holdfast.results.statistics import Estimate, rate
 from holdfast.results.tables import save_table
 from holdfast.results.tidy import Record
+from holdfast.statistics import Estimate, rate
 from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept, scored
 from holdfast.sweeps.grid import in_words, show_value
 

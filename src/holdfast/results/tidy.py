@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from holdfast.results.metrics import Better
 from holdfast.results.published import Printed
-from holdfast.results.statistics import Change, Estimate
+from holdfast.statistics import Change, Estimate
 from holdfast.text import printable
 
 COLUMNS = (

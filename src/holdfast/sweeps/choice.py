@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError
-from holdfast.results.statistics import Counts, Estimate, rate, successes
+from holdfast.statistics import (
+    Counts,
+    Estimate,
+    rate,
+    successes,
+)
 
 Scores = Mapping[str, Any]
 Cell = tuple[str, str]  # perturbation, level

@@ -14,7 +14,7 @@ from holdfast.results.metrics import metric_of
 from holdfast.results.plots import style
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.settings import Labels, level_name
-from holdfast.results.statistics import Estimate
+from holdfast.statistics import Estimate
 from holdfast.text import printable
 
 if TYPE_CHECKING:

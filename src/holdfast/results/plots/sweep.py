@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.results.plots import style
 from holdfast.results.settings import Labels, SweepResult
-from holdfast.results.statistics import Estimate
+from holdfast.statistics import Estimate
 from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept
 from holdfast.sweeps.grid import show_value
 from holdfast.text import printable

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from holdfast.results.statistics.estimates import Counts, Spread
+from holdfast.statistics.estimates import Counts, Spread
 
 ALPHA = 0.05
 POWER = 0.8

@@ -5,7 +5,7 @@ is looked at under: repeats, a level of their own. More draws of one repeat shar
 and never multiply the number of units.
 """
 
-from holdfast.results.statistics.estimates import (
+from holdfast.statistics.estimates import (
     CONFIDENCE,
     Change,
     Counts,
@@ -13,13 +13,13 @@ from holdfast.results.statistics.estimates import (
     Floats,
     Spread,
 )
-from holdfast.results.statistics.floor import noise_floor
-from holdfast.results.statistics.multiplicity import adjusted, adjusted_by_family, holm
-from holdfast.results.statistics.paired import rate_change, sign_flip
-from holdfast.results.statistics.pooling import pool
-from holdfast.results.statistics.power import minimum_detectable, needed_n
-from holdfast.results.statistics.rates import effective_size, rate, successes
-from holdfast.results.statistics.utility import (
+from holdfast.statistics.floor import noise_floor
+from holdfast.statistics.multiplicity import adjusted, adjusted_by_family, holm
+from holdfast.statistics.paired import rate_change, sign_flip
+from holdfast.statistics.pooling import pool
+from holdfast.statistics.power import minimum_detectable, needed_n
+from holdfast.statistics.rates import effective_size, rate, successes
+from holdfast.statistics.utility import (
     accuracy,
     accuracy_change,
     perplexity,

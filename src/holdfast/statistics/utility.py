@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from holdfast.results.statistics.estimates import (
+from holdfast.statistics.estimates import (
     Change,
     Estimate,
     Floats,
@@ -16,7 +16,7 @@ from holdfast.results.statistics.estimates import (
     quantile,
     require_pairs,
 )
-from holdfast.results.statistics.repeats import Components, components, mean_components
+from holdfast.statistics.repeats import Components, components, mean_components
 
 
 def perplexity(nll: Floats, tokens: Floats, draws: int) -> Estimate:

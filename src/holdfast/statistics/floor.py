@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from holdfast.results.statistics.estimates import quantile
+from holdfast.statistics.estimates import quantile
 
 
 def noise_floor(deltas: Sequence[float]) -> float | None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.results.statistics.estimates import CONFIDENCE, Counts
+from holdfast.statistics.estimates import CONFIDENCE, Counts
 
 RESAMPLES = 10_000
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from holdfast.errors import HoldfastError
-from holdfast.results.statistics.estimates import Counts, Estimate, quantile
-from holdfast.results.statistics.repeats import mean_components
+from holdfast.statistics.estimates import Counts, Estimate, quantile
+from holdfast.statistics.repeats import mean_components
 
 
 def successes(draws: Sequence[str], symbol: str = "1") -> Counts:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from holdfast.results.statistics.estimates import Floats
+from holdfast.statistics.estimates import Floats
 
 
 @dataclass(frozen=True)

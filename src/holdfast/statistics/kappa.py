@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from holdfast.results.statistics import CONFIDENCE, Counts, Estimate, Floats, rate
+from holdfast.statistics import (
+    CONFIDENCE,
+    Counts,
+    Estimate,
+    Floats,
+    rate,
+)
 
 
 @dataclass(frozen=True)

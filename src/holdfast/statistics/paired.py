@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from holdfast.results.statistics.bootstrap import bca
-from holdfast.results.statistics.estimates import (
+from holdfast.statistics.bootstrap import bca
+from holdfast.statistics.estimates import (
     Change,
     Counts,
     Spread,
@@ -24,7 +24,7 @@ from holdfast.results.statistics.estimates import (
     paired_repeats,
     quantile,
 )
-from holdfast.results.statistics.repeats import mean_components
+from holdfast.statistics.repeats import mean_components
 
 Interval = Literal["agresti_min", "bca"]
 
