@@ -14,7 +14,7 @@ from holdfast.config import HoldfastError, load_settings
 from holdfast.devices.slurm import take_over
 from holdfast.plan import Plan
 from holdfast.status import record_run
-from holdfast.storage import require_writable
+from holdfast.files.refusals import require_writable
 
 
 configfile: "config/config.yaml"

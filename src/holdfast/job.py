@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.checkpoints.dates import settle
-from holdfast.checkpoints.hub import mask
-from holdfast.checkpoints.manifest import is_made, verify, write_manifest
 from holdfast.claim import claim
 from holdfast.devices.lease import lease
 from holdfast.errors import HoldfastError
+from holdfast.files.manifest import is_made, verify, write_manifest
+from holdfast.files.refusals import refusal
 from holdfast.progress import follow
 from holdfast.record import job_name, recorded
-from holdfast.storage import refusal
+from holdfast.text import mask
 
 
 @contextmanager

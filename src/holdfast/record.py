@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from holdfast.checkpoints.atomic import read_json, write_json
-from holdfast.checkpoints.hub import mask
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
+from holdfast.text import mask
 
 BEAT_S = 30.0
 SILENCE_S = 300.0  # longer than a network file system keeps what it knows of a file

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.checkpoints.atomic import read_json, write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 from holdfast.plan import Plan
 from holdfast.progress import last_line
 from holdfast.record import Record, job_name, read_record

@@ -7,6 +7,7 @@ model wrote) may be anything, and is made harmless where it is shown.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 
@@ -21,6 +22,19 @@ Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", ma
 # Control characters, line separators, and the marks that turn the direction of writing.
 UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
+)
+
+# Tokens of the hub, credentials in an address, and the signatures of addresses made for one use.
+SECRETS = (
+    (re.compile(r"hf_[A-Za-z0-9]{6,}"), "hf_***"),
+    (re.compile(r"(?i)(bearer\s+)\S+"), r"\1***"),
+    (re.compile(r"(\w://)[^/\s@]+@"), r"\1***@"),
+    (
+        re.compile(
+            r"(?i)([\w-]*(?:token|secret|passw|signature|credential|policy)[\w-]*=)[^&\s\"']+"
+        ),
+        r"\1***",
+    ),
 )
 
 
@@ -42,3 +56,13 @@ def legible(text: str) -> str:
 def tell(text: str) -> None:
     """Print ``text`` at once, whatever it holds."""
     print(legible(text), flush=True)
+
+
+def mask(text: str) -> str:
+    """Return ``text`` without hub tokens, passwords in addresses and signed addresses."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if os.environ.get(name):
+            text = text.replace(os.environ[name], "***")
+    for pattern, replacement in SECRETS:
+        text = pattern.sub(replacement, text)
+    return text

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from small_run import RESULTS, ROOT, command
 
-from holdfast.checkpoints.atomic import SNAKEMAKE_TIMESTAMP
-from holdfast.checkpoints.manifest import SUFFIX, recorded_hashes, verify
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP
+from holdfast.files.manifest import SUFFIX, recorded_hashes, verify
 
 ARMS = RESULTS / "pocket"
 ZO = ARMS / "zo_robust" / "seed0"

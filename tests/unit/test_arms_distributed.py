@@ -24,10 +24,10 @@ from holdfast.arms.first_order import train
 from holdfast.arms.make import forget, make_first_order
 from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_trained
-from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.engine import limits, loss
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_json, write_jsonl
 
 EXAMPLES = tiny_llama.examples(30)
 

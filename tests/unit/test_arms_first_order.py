@@ -17,10 +17,10 @@ from holdfast.arms.make import make_first_order, make_zeroth_order
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.arms.training_state import CHECKPOINT
-from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.engine.batches import collate
 from holdfast.engine.loss import response_nll
 from holdfast.errors import Diverged, HoldfastError
+from holdfast.files.atomic import write_json, write_jsonl
 from holdfast.sweeps.diverged import marked
 
 EXAMPLES = tiny_llama.examples(30)

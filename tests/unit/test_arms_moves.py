@@ -20,9 +20,14 @@ from holdfast.arms.settings import (
     SmoothedFirstOrder,
     ZerothOrder,
 )
-from holdfast.checkpoints.atomic import read_json, sha256, write_json, write_jsonl
 from holdfast.checkpoints.load import load_arm
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import (
+    read_json,
+    sha256,
+    write_json,
+    write_jsonl,
+)
 
 STEPS = ZerothOrder(
     steps=3, learning_rate=0.05, beta=0.01, directions=2, weight_decay=0.0, batch_size=4

@@ -17,7 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from holdfast.checkpoints.atomic import (
+from holdfast.checkpoints.base import prepare_model
+from holdfast.checkpoints.load import base_of, load_arm
+from holdfast.checkpoints.settings import ModelSettings
+from holdfast.errors import HoldfastError
+from holdfast.files.atomic import (
     atomic_dir,
     atomic_file,
     read_json,
@@ -27,18 +31,14 @@ from holdfast.checkpoints.atomic import (
     write_jsonl,
     write_text,
 )
-from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.journal import Journal
-from holdfast.checkpoints.load import base_of, load_arm
-from holdfast.checkpoints.manifest import (
+from holdfast.files.journal import Journal
+from holdfast.files.manifest import (
     artifact_hash,
     is_made,
     manifest_path,
     verify,
     write_manifest,
 )
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.errors import HoldfastError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_journal_of_other_work_is_started_afresh(tmp_path: Path) -> None:
 
 def test_a_killed_process_keeps_what_it_journalled(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from holdfast.checkpoints.journal import Journal\n"
+        "import os, signal, sys; from holdfast.files.journal import Journal\n"
         "journal = Journal(sys.argv[1], {})\n"
         "journal.append('a', 1)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -350,7 +350,7 @@ def test_a_hub_failure_is_one_sentence_without_a_token(
     def snapshot(*_: object, **__: object) -> str:
         raise OSError("401 for hf_secretToken123\nand more")
 
-    monkeypatch.setattr("holdfast.checkpoints.hub.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("holdfast.files.hub.time.sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     with pytest.raises(HoldfastError) as error:
         prepare(ModelSettings(hub="a/b", revision=REVISION, layers=2), tmp_path)

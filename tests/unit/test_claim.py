@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from test_job import FRAME
 
-from holdfast.checkpoints.atomic import write_json
 from holdfast.claim import claim
+from holdfast.files.atomic import write_json
 
 LOCK = Path("logs") / ".job.log.lock"
 # Counts how often it is run, and takes as long as there is a file `hold`.

@@ -198,7 +198,7 @@ def test_hub_failures_say_what_to_do_and_keep_secrets(
     def download(*_: object, **__: object) -> str:
         raise Failure
 
-    monkeypatch.setattr("holdfast.checkpoints.hub.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("holdfast.files.hub.time.sleep", lambda seconds: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     settings = DataSource(hub="some/set", revision=COMMIT, file="a.csv")
     with pytest.raises(HoldfastError, match=advice) as caught:

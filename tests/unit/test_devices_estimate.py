@@ -212,7 +212,7 @@ from holdfast.arms.first_order import train
 from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.engine.batches import Example
-from holdfast.checkpoints.journal import Journal
+from holdfast.files.journal import Journal
 from holdfast.engine.batches import make_batches
 from holdfast.engine.cost import measured
 from holdfast.engine.generation import _greedy

@@ -21,7 +21,6 @@ from transformers import (
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints import load
-from holdfast.checkpoints.atomic import write_json
 from holdfast.devices import placement
 from holdfast.devices.placement import GIB, SHARE, device_map, free_cards
 from holdfast.devices.shape import Shape
@@ -30,6 +29,7 @@ from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
 from holdfast.engine.suffix import Suffix
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_json
 from holdfast.layers import robustness, snip, wanda
 from holdfast.layers.settings import Robustness, Snip, Wanda
 from holdfast.numerics.rounding import Grid

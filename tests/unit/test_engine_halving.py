@@ -13,10 +13,10 @@ import tiny_llama
 import torch
 from tiny_llama import random_llama, train_tokenizer
 
-from holdfast.checkpoints.atomic import write_jsonl
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_jsonl
 from holdfast.layers import snip, wanda
 from holdfast.layers.settings import Snip, Wanda
 from holdfast.utility.lm_eval import LmEval

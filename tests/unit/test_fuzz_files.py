@@ -13,10 +13,10 @@ from fuzzing import fuzzed, told_or
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.data.behaviors import behavior_prompt, load_behaviors
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, read_jsonl
+from holdfast.files.journal import Journal
 
 HEADER = "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID\n"
 ROWS = 'bake,standard,cake,"context, other",Once,one\n"stir, ""fast""",standard,cake,,,two\n'

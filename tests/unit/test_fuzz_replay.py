@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine, replay
-from holdfast.checkpoints.atomic import read_json, write_json
 from holdfast.checkpoints.load import base_of, load_arm
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 
 values = st.one_of(
     st.none(),

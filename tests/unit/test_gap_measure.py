@@ -14,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.arms.make import make_zeroth_order
 from holdfast.arms.settings import ZerothOrder
-from holdfast.checkpoints.atomic import write_json, write_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_json, write_jsonl
+from holdfast.files.journal import Journal
 from holdfast.gap import measure as module
 from holdfast.gap.make import make_gap
 from holdfast.gap.measure import measure

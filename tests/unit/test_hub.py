@@ -15,13 +15,14 @@ import tiny_llama
 import torch
 from fake_hub import COMMIT, FakeHub
 
-from holdfast.checkpoints import hub as module
-from holdfast.checkpoints.atomic import read_json
 from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.hub import cached_snapshot, fetch_file, fetch_snapshot, mask
 from holdfast.checkpoints.load import base_of, load_arm
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
+from holdfast.files import hub as module
+from holdfast.files.atomic import read_json
+from holdfast.files.hub import cached_snapshot, fetch_file, fetch_snapshot
+from holdfast.text import mask
 
 WEIGHTS = "model-00001-of-00003.safetensors"
 TOKEN = "hf_hunter2hunter2"  # noqa: S105
@@ -109,7 +110,7 @@ def test_a_killed_download_loses_the_file_under_way_and_no_other(
     hub: FakeHub, checkpoint: Path, tmp_path: Path
 ) -> None:
     hub.failures[WEIGHTS] = ["stall"]
-    code = f"import holdfast.checkpoints.hub as h; h.fetch_snapshot('some/llama', '{COMMIT}', 'x')"
+    code = f"import holdfast.files.hub as h; h.fetch_snapshot('some/llama', '{COMMIT}', 'x')"
     variables = os.environ | fake_hub.environment(hub, tmp_path / "home")
     with subprocess.Popen([sys.executable, "-c", code], env=variables) as killed:
         assert hub.stalling.wait(60)
@@ -249,8 +250,8 @@ snakemake = SimpleNamespace(
     log=[str(folder / "job.log")], input=[], output=[str(folder / "model.json")],
 )
 with job(snakemake) as (settings,):
-    from holdfast.checkpoints.atomic import write_json
-    from holdfast.checkpoints.hub import fetch_snapshot
+    from holdfast.files.atomic import write_json
+    from holdfast.files.hub import fetch_snapshot
     if revision == "bug":
         raise RuntimeError("at https://me:hunter2@host/ with hf_hunter2hunter2")
     fetch_snapshot(settings["hub"], settings["revision"], "models.llama.hub")

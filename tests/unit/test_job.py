@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.checkpoints.atomic import SNAKEMAKE_TIMESTAMP, write_json
 from holdfast.checkpoints.dates import settle
-from holdfast.checkpoints.manifest import write_manifest
+from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP, write_json
+from holdfast.files.manifest import write_manifest
 
 FRAME = """
 import sys

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_llama import random_llama, train_tokenizer
 
-from holdfast.checkpoints.atomic import read_jsonl, write_json
 from holdfast.data.templates import load_template
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_jsonl, write_json
 from holdfast.judges import label_logits, run
 from holdfast.judges.harmbench import HarmBenchJudge
 from holdfast.judges.label_logits import common_prefix

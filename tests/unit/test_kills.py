@@ -21,11 +21,17 @@ from holdfast.arms import first_order as first_order_module
 from holdfast.arms import training_state
 from holdfast.arms.make import make_first_order, make_zeroth_order
 from holdfast.arms.settings import FirstOrder, ZerothOrder
-from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256, write_json, write_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import load_arm
 from holdfast.config.settings import Generation, Utility
 from holdfast.engine import evaluate
+from holdfast.files.atomic import (
+    read_json,
+    read_jsonl,
+    sha256,
+    write_json,
+    write_jsonl,
+)
+from holdfast.files.journal import Journal
 from holdfast.judges.run import judge_completions
 from holdfast.judges.settings import HarmBench
 from holdfast.perturbations import gptq

@@ -14,8 +14,13 @@ import torch
 from pydantic import ValidationError
 
 from holdfast.arms.schedule import sample_indices
-from holdfast.checkpoints.atomic import read_jsonl, sha256, write_json, write_jsonl
 from holdfast.engine.batches import collate, encode_pairs
+from holdfast.files.atomic import (
+    read_jsonl,
+    sha256,
+    write_json,
+    write_jsonl,
+)
 from holdfast.perturbations.checkpoint import load_copy
 from holdfast.perturbations.finetune import make_finetuned
 from holdfast.perturbations.settings import FineTune

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from holdfast.checkpoints.atomic import read_json, sha256
 from holdfast.engine.batches import encode_pair
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, sha256
 from holdfast.pocket import judge_model, training
 from holdfast.pocket.base_model import Rows, complete, train_base_model
 from holdfast.pocket.files import read_world, write_world

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, read_jsonl, sha256
 from holdfast.pocket.files import read_world, write_world
 from holdfast.pocket.oracle import oracle
 from holdfast.pocket.settings import WorldSettings

@@ -176,7 +176,7 @@ def test_files_that_a_repository_lacks_are_named(hub: FakeHub) -> None:
 def test_offline_the_cache_is_checked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
-    from holdfast.checkpoints.hub import fetch_snapshot
+    from holdfast.files.hub import fetch_snapshot
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     (missing,) = failures(with_model())

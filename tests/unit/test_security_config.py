@@ -13,10 +13,10 @@ import pytest
 import tiny_llama
 import yaml
 
-from holdfast.checkpoints.atomic import write_jsonl
 from holdfast.config import HoldfastError, load_settings
 from holdfast.data.settings import DataSource
 from holdfast.data.source import cached
+from holdfast.files.atomic import write_jsonl
 from holdfast.plan import Plan
 from holdfast.utility.lm_eval import LmEval
 from holdfast.utility.settings import LmEvalSettings

@@ -16,11 +16,11 @@ from test_perturbations_checkpoint import awq_folder
 
 from holdfast.arms import first_order
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
-from holdfast.checkpoints.atomic import read_json, write_json
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import load_arm, load_tokenizer
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 from holdfast.judges.settings import HarmBench, LlamaGuard
 from holdfast.perturbations.checkpoint import load_copy, prepare_checkpoints
 from holdfast.perturbations.settings import Checkpoint, Variant

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.checkpoints.atomic import write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_json
 from holdfast.record import record_path
 from holdfast.status import status
 

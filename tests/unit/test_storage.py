@@ -17,13 +17,18 @@ from test_job import run
 from holdfast.arms.first_order import make_optimizer
 from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import load_state, save_state
-from holdfast.checkpoints.atomic import atomic_dir, read_jsonl, write_json, write_jsonl
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.checkpoints.journal import Journal
 from holdfast.data.settings import DataSource
 from holdfast.data.source import fetch
 from holdfast.errors import HoldfastError
-from holdfast.storage import require_writable
+from holdfast.files.atomic import (
+    atomic_dir,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from holdfast.files.journal import Journal
+from holdfast.files.refusals import require_writable
 
 ROWS = [{"completion": "x" * 1000}] * 200
 FULL = r"cannot be used: the disk is full \(0\.\d MiB free\); make room and run again"

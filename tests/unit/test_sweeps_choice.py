@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from holdfast.checkpoints.atomic import read_json, write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 from holdfast.results.settings import Labels, PerturbationLabel, SweepResult
 from holdfast.results.sweep import make_sweep
 from holdfast.sweeps.choice import choose, scored

@@ -12,13 +12,13 @@ import tiny_llama
 
 from holdfast.arms.make import make_first_order, make_zeroth_order
 from holdfast.arms.settings import FirstOrder, ZerothOrder
-from holdfast.checkpoints.atomic import read_json, write_json, write_jsonl
 from holdfast.checkpoints.load import load_arm
 from holdfast.config.settings import Generation
 from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
 from holdfast.errors import Diverged, HoldfastError
+from holdfast.files.atomic import read_json, write_json, write_jsonl
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
 from holdfast.perturbations.settings import Perturbation, WeightNoise, noise_seed

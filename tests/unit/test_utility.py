@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 from tiny_llama import random_llama, train_tokenizer
 
-from holdfast.checkpoints.atomic import write_jsonl
 from holdfast.data.texts import load_texts
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_jsonl
 from holdfast.utility.lm_eval import LmEval
 from holdfast.utility.perplexity import perplexity, window_nll, windows
 from holdfast.utility.settings import LmEvalSettings, LmEvalTask

@@ -3,7 +3,7 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake) as (judge, perturbations):
-    from holdfast.checkpoints.atomic import write_json
+    from holdfast.files.atomic import write_json
     from holdfast.pocket.agreement import agreement
 
     completions = iter(map(Path, snakemake.input.completions))

@@ -5,10 +5,10 @@ from holdfast.job import job
 with job(snakemake) as (arm, perturbations, generation, utility, tasks):
     from pydantic import TypeAdapter
 
-    from holdfast.checkpoints.journal import Journal
-    from holdfast.checkpoints.manifest import artifact_hash
     from holdfast.config.settings import Generation, Utility
     from holdfast.engine.evaluate import Evaluation, evaluate
+    from holdfast.files.journal import Journal
+    from holdfast.files.manifest import artifact_hash
     from holdfast.perturbations.settings import Perturbation
 
     given = snakemake.input

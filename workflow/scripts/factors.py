@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (rank,):
     from holdfast.arms.moves import make_factors
-    from holdfast.checkpoints.atomic import write_json
+    from holdfast.files.atomic import write_json
 
     cost = make_factors(
         Path(snakemake.output.factors),

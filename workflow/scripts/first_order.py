@@ -6,7 +6,7 @@ if __name__ == "__main__":  # training on several GPUs starts processes, which r
     with job(snakemake) as (settings, max_length, *point):
         from holdfast.arms.make import forget, make_first_order
         from holdfast.arms.settings import TRAINING
-        from holdfast.checkpoints.atomic import write_json
+        from holdfast.files.atomic import write_json
         from holdfast.sweeps.diverged import marked
 
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)

@@ -3,7 +3,7 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake) as (settings, max_length):
-    from holdfast.checkpoints.atomic import write_json
+    from holdfast.files.atomic import write_json
     from holdfast.gap.make import make_gap
     from holdfast.gap.settings import GapSettings
 

@@ -6,8 +6,8 @@ from holdfast.job import job
 with job(snakemake) as (judges, perturbations):
     from pydantic import TypeAdapter
 
-    from holdfast.checkpoints.atomic import read_jsonl
     from holdfast.config.settings import Judge
+    from holdfast.files.atomic import read_jsonl
     from holdfast.judges.run import judge_completions
 
     def load(folder):

@@ -5,8 +5,8 @@ from holdfast.job import job
 with job(snakemake) as (settings, max_length):
     from pydantic import TypeAdapter
 
-    from holdfast.checkpoints.atomic import write_json
     from holdfast.config.settings import Selection
+    from holdfast.files.atomic import write_json
     from holdfast.layers.make import make_scores
 
     scores = make_scores(

@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (stage, settings):
     from holdfast.arms.moves import STAGES, make_move
-    from holdfast.checkpoints.atomic import write_json
+    from holdfast.files.atomic import write_json
 
     cost = make_move(
         stage,

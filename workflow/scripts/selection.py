@@ -5,8 +5,8 @@ from holdfast.job import job
 with job(snakemake) as (settings,):
     from pydantic import TypeAdapter
 
-    from holdfast.checkpoints.atomic import write_json
     from holdfast.config.settings import Selection
+    from holdfast.files.atomic import write_json
     from holdfast.layers.make import make_selection
 
     names = {name: snakemake.wildcards[name] for name in ("model", "arm", "selection")}

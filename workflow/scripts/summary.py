@@ -5,7 +5,7 @@ from holdfast.job import job
 with job(snakemake) as (judge_labels, perturbations):
     from pydantic import TypeAdapter
 
-    from holdfast.checkpoints.atomic import write_json
+    from holdfast.files.atomic import write_json
     from holdfast.perturbations.settings import Perturbation
     from holdfast.results.make import make_summary
 

@@ -15,7 +15,6 @@ from holdfast.arms.smoothed_first_order import train_smoothed
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.arms.training_state import TrainingStep, load_trained
 from holdfast.arms.zeroth_order import refine
-from holdfast.checkpoints.atomic import atomic_dir, read_json, read_jsonl, write_json
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.checkpoints.load import CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
 from holdfast.checkpoints.records import describe_arm
@@ -24,6 +23,12 @@ from holdfast.devices.shape import Shape
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import measured
+from holdfast.files.atomic import (
+    atomic_dir,
+    read_json,
+    read_jsonl,
+    write_json,
+)
 
 STEPS = "steps.jsonl"
 

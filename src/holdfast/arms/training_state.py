@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.checkpoints.atomic import atomic_file
 from holdfast.checkpoints.state import read_state
+from holdfast.files.atomic import atomic_file
 
 CHECKPOINT = "training.pt"
 KEYS = ("identity", "parameters", "optimizer", "history")

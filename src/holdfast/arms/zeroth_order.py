@@ -27,12 +27,12 @@ from holdfast.arms.master import Combination, Master
 from holdfast.arms.replay_log import Curvature, Step, replay_log
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.settings import ZerothOrder
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.records import checked
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.parameters import fingerprint, layer_parameters
 from holdfast.engine.suffix import Suffix, groups
 from holdfast.errors import Diverged, HoldfastError
+from holdfast.files.journal import Journal
 from holdfast.numerics.stream import STREAM, Key, key
 from holdfast.progress import track
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json
 
 ADAPTER = "adapter_config.json"
 NAMING_CODE = ("config.json", "tokenizer_config.json")

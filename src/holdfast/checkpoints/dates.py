@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from holdfast.checkpoints.atomic import SNAKEMAKE_TIMESTAMP
+from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP
 
 
 def settle(artifact: str | Path) -> None:

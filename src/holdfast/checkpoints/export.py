@@ -7,8 +7,8 @@ from pathlib import Path
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from holdfast.checkpoints.atomic import atomic_dir
 from holdfast.checkpoints.load import load_arm
+from holdfast.files.atomic import atomic_dir
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: Tokenizer, folder: str | Path) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.atomic import read_json
 from holdfast.checkpoints.code import foreign_code_told
-from holdfast.checkpoints.hub import cached_snapshot
 from holdfast.checkpoints.records import (
     ARM_FILE,
     CHECKPOINT,
@@ -23,6 +21,8 @@ from holdfast.checkpoints.records import (
 from holdfast.devices.placement import Device, device_map, free_cards
 from holdfast.devices.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json
+from holdfast.files.hub import cached_snapshot
 from holdfast.light import without
 
 # For losses of object detection and assisted generation: a fifth of a job's start-up.

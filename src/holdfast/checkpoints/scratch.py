@@ -9,8 +9,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl
 from holdfast.checkpoints.settings import ScratchModel
+from holdfast.files.atomic import read_json, read_jsonl
 from holdfast.progress import track
 
 SPECIAL = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "pad_token": "<|pad|>"}

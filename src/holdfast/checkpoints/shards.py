@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from holdfast.checkpoints.atomic import read_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json
 
 WEIGHTS = "*.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from holdfast.checkpoints.atomic import write_json, write_jsonl
 from holdfast.data.behaviors import load_behaviors
 from holdfast.data.pairs import load_pairs
 from holdfast.data.settings import DataSource
@@ -14,6 +13,7 @@ from holdfast.data.source import fetch
 from holdfast.data.templates import load_template
 from holdfast.data.texts import load_documents, load_prompts, load_texts
 from holdfast.errors import HoldfastError, nearest
+from holdfast.files.atomic import write_json, write_jsonl
 
 Kind = Literal["behaviors", "pairs", "prompts", "texts", "documents", "template"]
 

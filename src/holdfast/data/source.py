@@ -12,11 +12,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
-from holdfast.checkpoints.atomic import atomic_file, sha256
 from holdfast.data.settings import DataSource
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import atomic_file, sha256
+from holdfast.files.refusals import told
 from holdfast.progress import track
-from holdfast.storage import told
 
 ATTEMPTS = 3
 CHUNK = 1 << 20
@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
 
 
 def _from_hub(source: DataSource, setting: str) -> Path:
-    from holdfast.checkpoints.hub import fetch_file
+    from holdfast.files.hub import fetch_file
 
     repository, file, revision = str(source.hub), str(source.file), str(source.revision)
     return fetch_file(repository, file, revision, f"{setting}.hub", "dataset")

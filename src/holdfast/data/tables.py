@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl
 from holdfast.errors import HoldfastError, nearest
+from holdfast.files.atomic import read_json, read_jsonl
 
 Row = dict[str, Any]
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json
 
 LITERAL = "LLAMA2_CLS_PROMPT"
 FIELDS = {

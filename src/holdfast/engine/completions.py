@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.checkpoints.atomic import read_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import Loaded
 from holdfast.config.settings import Generation
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.generation import Completion, generate
+from holdfast.files.atomic import read_jsonl
+from holdfast.files.journal import Journal
 
 
 class Prompt(NamedTuple):

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from holdfast.checkpoints.atomic import read_json, write_json, write_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import Loaded, load_arm
 from holdfast.config.settings import Generation, Utility
 from holdfast.devices.placement import free_cards
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
+from holdfast.files.atomic import read_json, write_json, write_jsonl
+from holdfast.files.journal import Journal
 from holdfast.perturbations.registry import perturb
 from holdfast.perturbations.settings import Perturbation, noise_seed
 from holdfast.plan import QUANTIZED

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.arms.curvature import told_of_step
-from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import REPLAY_LOG, load_arm
-from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.devices.estimate import gap
 from holdfast.engine.batches import encode_pairs, make_batches
+from holdfast.files.atomic import read_json, read_jsonl, sha256
+from holdfast.files.journal import Journal
+from holdfast.files.manifest import artifact_hash
 from holdfast.gap.measure import measure
 from holdfast.gap.settings import GapSettings
 

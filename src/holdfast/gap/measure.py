@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.journal import Journal
 from holdfast.engine.batches import Batch
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import HoldfastError
+from holdfast.files.journal import Journal
 from holdfast.gap import gradient
 from holdfast.gap.settings import GapSettings
 from holdfast.numerics.stream import key

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import sha256, write_jsonl
-from holdfast.checkpoints.journal import Journal
 from holdfast.data.templates import load_template
 from holdfast.errors import HoldfastError, nearest
+from holdfast.files.atomic import sha256, write_jsonl
+from holdfast.files.journal import Journal
 from holdfast.judges.refusal_prefix import RefusalPrefixJudge
 from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.judges.verdict import Item, Judge, Verdict

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl
+from holdfast.files.atomic import read_json, read_jsonl
 from holdfast.layers.selection import select, select_robust
 from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
 

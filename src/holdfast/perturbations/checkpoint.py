@@ -15,7 +15,6 @@ from transformers import (
     CompressedTensorsConfig,
 )
 
-from holdfast.checkpoints.atomic import atomic_dir, read_json
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import (
     ARM_FILE,
@@ -29,6 +28,7 @@ from holdfast.checkpoints.load import (
 from holdfast.checkpoints.settings import ModelSettings
 from holdfast.devices.placement import place
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked
 from holdfast.perturbations.settings import Checkpoint
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.arms.first_order import train
-from holdfast.checkpoints.atomic import atomic_dir, read_jsonl
 from holdfast.checkpoints.load import CHECKPOINT, Loaded, load_arm
-from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.batches import encode_pairs
+from holdfast.files.atomic import atomic_dir, read_jsonl
+from holdfast.files.manifest import artifact_hash
 from holdfast.perturbations.settings import FineTune
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.atomic import read_json, write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 from holdfast.numerics.rounding import Grid
 
 TOO_SHORT = 10  # tokens of a text that GPTQModel leaves out, whatever it is asked

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.checkpoints.load import device, load_arm, load_tokenizer
-from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.engine.batches import encode_pairs
+from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
+from holdfast.files.manifest import artifact_hash
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.registry import gptq_grid
 from holdfast.perturbations.settings import Gptq

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from holdfast.checkpoints.atomic import read_jsonl
+from holdfast.files.atomic import read_jsonl
 from holdfast.pocket.files import read_world
 from holdfast.pocket.oracle import oracle
 

@@ -11,10 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from holdfast.checkpoints.atomic import atomic_dir, read_json, read_jsonl, sha256
 from holdfast.engine.batches import IGNORED
 from holdfast.engine.generation import Completion, generate
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import (
+    atomic_dir,
+    read_json,
+    read_jsonl,
+    sha256,
+)
 from holdfast.pocket.files import read_world
 from holdfast.pocket.oracle import oracle
 from holdfast.pocket.settings import BaseModelSettings

@@ -6,7 +6,12 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from holdfast.checkpoints.atomic import atomic_file, read_json, write_json, write_jsonl
+from holdfast.files.atomic import (
+    atomic_file,
+    read_json,
+    write_json,
+    write_jsonl,
+)
 from holdfast.pocket import language
 from holdfast.pocket.settings import WorldSettings
 from holdfast.pocket.tokenizer import vocabulary

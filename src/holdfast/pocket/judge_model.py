@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from holdfast.checkpoints.atomic import atomic_dir, read_json
+from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.activation_noise import activation_noise
 from holdfast.perturbations.weight_noise import weight_noise
 from holdfast.pocket import language

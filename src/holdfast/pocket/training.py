@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.checkpoints.atomic import atomic_file
 from holdfast.checkpoints.state import read_state
+from holdfast.files.atomic import atomic_file
 from holdfast.progress import track
 
 SAVE_EVERY = 100

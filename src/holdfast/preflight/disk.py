@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from holdfast.checkpoints.hub import wanted
 from holdfast.config import Settings
 from holdfast.config.arms import TrainedArm, ZerothOrderArm
 from holdfast.devices.shape import Shape
+from holdfast.files.hub import wanted
 from holdfast.perturbations.settings import Gptq, GptqLevel
 from holdfast.plan import Plan
 from holdfast.preflight import sources

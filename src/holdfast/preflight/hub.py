@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from holdfast.checkpoints.hub import wanted
 from holdfast.config import HoldfastError, Settings
 from holdfast.data.settings import DataSource
+from holdfast.files.hub import wanted
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import offline, repository

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.hub import RepositoryKind, advice, cache_folder
 from holdfast.errors import HoldfastError
+from holdfast.files.hub import RepositoryKind, advice, cache_folder
 from holdfast.preflight.sources import Where
 
 TIMEOUT_S = 10

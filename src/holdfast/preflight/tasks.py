@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.hub import advice, cache_folder
 from holdfast.config import Settings
 from holdfast.errors import nearest
+from holdfast.files.hub import advice, cache_folder
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import TIMEOUT_S, offline
 

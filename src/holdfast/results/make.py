@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256, write_text
-from holdfast.checkpoints.manifest import versions
+from holdfast.files.atomic import (
+    read_json,
+    read_jsonl,
+    sha256,
+    write_text,
+)
+from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.perturbations.settings import Perturbation, noise_seed

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json, write_json, write_text
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json, write_text
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.layouts import value_cell
 from holdfast.results.metrics import show

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import write_text
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_text
 from holdfast.results.claim_settings import ClaimsTable
 from holdfast.results.claims import claims_table
 from holdfast.results.comparison import compared

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from holdfast.checkpoints.atomic import atomic_dir, read_json, write_json
 from holdfast.errors import Diverged
+from holdfast.files.atomic import atomic_dir, read_json, write_json
 
 MARK = "diverged.json"
 

@@ -13,10 +13,7 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.atomic import read_json, read_jsonl, sha256, write_json
-from holdfast.checkpoints.journal import Journal
 from holdfast.checkpoints.load import REPLAY_LOG, Loaded, load_arm
-from holdfast.checkpoints.manifest import artifact_hash
 from holdfast.config.settings import Generation
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.completions import complete, read_prompts
@@ -24,6 +21,14 @@ from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import Diverged
+from holdfast.files.atomic import (
+    read_json,
+    read_jsonl,
+    sha256,
+    write_json,
+)
+from holdfast.files.journal import Journal
+from holdfast.files.manifest import artifact_hash
 from holdfast.gap.measure import PURPOSE
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.numerics.stream import key

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.atomic import read_jsonl
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
+from holdfast.files.atomic import read_jsonl
 from holdfast.utility.settings import LmEvalSettings
 
 METRICS = ("acc_norm", "acc")  # length-normalized accuracy where a task defines it

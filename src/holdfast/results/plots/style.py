@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from holdfast.checkpoints.atomic import atomic_file
+from holdfast.files.atomic import atomic_file
 from holdfast.results.grid import BANNER
 from holdfast.text import printable
 

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import write_text
-from holdfast.storage import told
+from holdfast.files.atomic import write_text
+from holdfast.files.refusals import told
 
 
 class Journal:

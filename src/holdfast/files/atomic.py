@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.storage import told
+from holdfast.files.refusals import told
 
 SNAKEMAKE_TIMESTAMP = ".snakemake_timestamp"  # put into a folder after it was made
 

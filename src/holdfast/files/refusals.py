@@ -23,7 +23,7 @@ REFUSALS = {
     errno.EPERM: ("the operation is not permitted", f"correct its owner or mode {RUN_AGAIN}"),
 }
 CODE = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust say it
-PART = re.compile(r"\.([^/]+)\.\d+\.part\b")  # a temporary name of holdfast.checkpoints.atomic
+PART = re.compile(r"\.([^/]+)\.\d+\.part\b")  # a temporary name of holdfast.files.atomic
 
 
 def refusal(error: BaseException, path: str | Path) -> HoldfastError | None:

@@ -14,8 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from holdfast.checkpoints.atomic import sha256, write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import sha256, write_json
 from holdfast.progress import track
 
 T = TypeVar("T")
@@ -25,18 +25,6 @@ CODE_FILES = ("*.py",)
 WAITS_S = (2.0, 4.0, 8.0, 16.0)
 REMAINS_S = 86400.0  # a download that wrote nothing for a day is dead
 SHA256 = re.compile(r"[0-9a-f]{64}")
-# Tokens of the hub, credentials in an address, and the signatures of addresses made for one use.
-SECRETS = (
-    (re.compile(r"hf_[A-Za-z0-9]{6,}"), "hf_***"),
-    (re.compile(r"(?i)(bearer\s+)\S+"), r"\1***"),
-    (re.compile(r"(\w://)[^/\s@]+@"), r"\1***@"),
-    (
-        re.compile(
-            r"(?i)([\w-]*(?:token|secret|passw|signature|credential|policy)[\w-]*=)[^&\s\"']+"
-        ),
-        r"\1***",
-    ),
-)
 
 
 def wanted(file: str, *, code: bool = False) -> bool:
@@ -175,16 +163,6 @@ def advice(error: Exception, repository: str, kind: RepositoryKind) -> str:
         return f"could not be stored: {os.strerror(error.errno)}"
     reason = f"HTTP {status}" if status else type(error).__name__
     return f"could not be fetched ({reason}): check the network and run again; what is there stays"
-
-
-def mask(text: str) -> str:
-    """Return ``text`` without hub tokens, passwords in addresses and signed addresses."""
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if os.environ.get(name):
-            text = text.replace(os.environ[name], "***")
-    for pattern, replacement in SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.atomic import read_json, sha256, write_json
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, sha256, write_json
 
 SUFFIX = ".manifest.json"
 PACKAGES = (
