@@ -13,11 +13,11 @@ from benchmarks import plain
 from benchmarks.agreement import losses
 from benchmarks.measure import Contest, Result
 from benchmarks.models import SEED, Bench
-from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine
 from holdfast.engine.parameters import layer_parameters
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
+from holdfast.settings.stages import ZerothOrder
 
 BATCH = 8
 BETA = 1e-3

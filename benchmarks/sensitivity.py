@@ -12,9 +12,9 @@ from benchmarks.utilization import evaluation_flops, with_utilization
 from holdfast.engine.batches import make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.layers.robustness import score_layers
-from holdfast.layers.settings import Robustness
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
+from holdfast.settings.selections import Robustness
 
 BATCH = 8
 DRAWS = 8

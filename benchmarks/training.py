@@ -10,7 +10,7 @@ from benchmarks.measure import Contest, Result
 from benchmarks.models import SEED, Bench
 from benchmarks.refinement import BATCH, RATE, holdfast_steps
 from holdfast.arms.first_order import train
-from holdfast.arms.settings import FirstOrder
+from holdfast.settings.stages import FirstOrder
 
 ZO_STEPS, FO_STEPS = 10, 100
 

@@ -14,8 +14,9 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import Labels, PerturbationLabel, TableSettings
 from holdfast.results.tables import build_table
+from holdfast.settings.labels import Labels, PerturbationLabel
+from holdfast.settings.tables import TableSettings
 
 JUDGES = {"harmbench": "HarmBench ASR", "refusal_prefix": "AdvBench ASR"}
 RENDERERS = (to_html, to_latex, to_markdown, terminal)

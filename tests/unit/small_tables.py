@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from holdfast.results.grid import Table
-from holdfast.results.settings import TableSettings
 from holdfast.results.tidy import to_csv
+from holdfast.settings.tables import TableSettings
 
 JUDGES = {"harmbench": "HarmBench ASR", "llamaguard": "LlamaGuard3 ASR"}
 CELLS = [("none", "", 1), ("w4a16", "W4A16", 1), ("weight_noise", "1", 3), ("weight_noise", "2", 3)]

@@ -18,10 +18,10 @@ from holdfast.arms.curvature import (
 )
 from holdfast.arms.replay_log import Curvature
 from holdfast.arms.schedule import sample_indices
-from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine
 from holdfast.engine.batches import make_batches
 from holdfast.engine.loss import response_loss
+from holdfast.settings.stages import ZerothOrder
 
 EIGENVALUES = torch.linspace(0.5, 2.0, 40, dtype=torch.float64)
 TRACE = float(EIGENVALUES.sum())

@@ -22,12 +22,12 @@ from holdfast.arms import distributed, first_order, training_state
 from holdfast.arms.distributed import train_on_ranks
 from holdfast.arms.first_order import train
 from holdfast.arms.make import forget, make_first_order
-from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_trained
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.engine import limits, loss
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_json, write_jsonl
+from holdfast.settings.stages import FirstOrder
 
 EXAMPLES = tiny_llama.examples(30)
 

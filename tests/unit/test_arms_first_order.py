@@ -15,12 +15,12 @@ from holdfast.arms import first_order
 from holdfast.arms.first_order import train
 from holdfast.arms.make import make_first_order, make_zeroth_order
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.arms.training_state import CHECKPOINT
 from holdfast.engine.batches import collate
 from holdfast.engine.loss import response_nll
 from holdfast.errors import Diverged, HoldfastError
 from holdfast.files.atomic import write_json, write_jsonl
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 from holdfast.sweeps.diverged import marked
 
 EXAMPLES = tiny_llama.examples(30)

@@ -8,7 +8,7 @@ import tiny_llama
 import torch
 
 from holdfast.arms.lox import change_factors, extrapolate, extrapolate_fully, first_factors
-from holdfast.arms.settings import Lox
+from holdfast.settings.stages import Lox
 
 CPU = torch.device("cpu")
 

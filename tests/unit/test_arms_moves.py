@@ -11,15 +11,6 @@ import torch
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
 from holdfast.arms.make import make_zeroth_order
 from holdfast.arms.moves import FACTORS, MOVE, cost_of_factors, make_factors, make_move
-from holdfast.arms.settings import (
-    FirstOrder,
-    Lox,
-    RandomMove,
-    Recast,
-    SignFlip,
-    SmoothedFirstOrder,
-    ZerothOrder,
-)
 from holdfast.checkpoints.load import load_arm
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
@@ -27,6 +18,15 @@ from holdfast.files.atomic import (
     sha256,
     write_json,
     write_jsonl,
+)
+from holdfast.settings.stages import (
+    FirstOrder,
+    Lox,
+    RandomMove,
+    Recast,
+    SignFlip,
+    SmoothedFirstOrder,
+    ZerothOrder,
 )
 
 STEPS = ZerothOrder(

@@ -15,13 +15,13 @@ import torch
 
 from holdfast.arms.first_order import train
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder
 from holdfast.arms.smoothed_first_order import PURPOSE, train_smoothed
 from holdfast.engine.batches import collate
 from holdfast.engine.parameters import layer_parameters
 from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
+from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder
 
 EXAMPLES = tiny_llama.examples(30)
 PLAIN = {"steps": 6, "learning_rate": 0.05, "compute": "float32", "save_every": 3}

@@ -11,7 +11,6 @@ import torch
 from holdfast.arms import master as master_module
 from holdfast.arms.master import Combination, Master
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import PURPOSE, refine, replay
 from holdfast.engine import limits
 from holdfast.engine.batches import collate, make_batches
@@ -21,6 +20,7 @@ from holdfast.engine.suffix import Suffix
 from holdfast.errors import Diverged, HoldfastError
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import Key, key
+from holdfast.settings.stages import ZerothOrder
 
 EXAMPLES = tiny_llama.examples(20)
 TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

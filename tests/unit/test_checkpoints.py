@@ -19,7 +19,6 @@ from pydantic import ValidationError
 
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import base_of, load_arm
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
     atomic_dir,
@@ -39,6 +38,7 @@ from holdfast.files.manifest import (
     verify,
     write_manifest,
 )
+from holdfast.settings.models import ModelSettings
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import Labels, TableSettings
 from holdfast.results.tables import build_table
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import TableSettings
 
 LINEAGE = Labels(parents={"zo": "fo", "random": "fo", "again": "fo"})
 BASE = {"arm": "zo", "reference": {"arm": "fo"}}

@@ -23,9 +23,10 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import pages, terminal
-from holdfast.results.settings import Labels, TableSettings
 from holdfast.results.tables import build_table
 from holdfast.results.tidy import COLUMNS, PUBLISHED_COLUMNS, to_csv
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import TableSettings
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 HOSTILE = "=[x] *a* `b` | $y$ <script>alert(1)</script> \\input{z} & % # _ \x1b[31m \f end"

@@ -16,8 +16,8 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import Labels
 from holdfast.results.tables import build_table
+from holdfast.settings.labels import Labels
 from holdfast.statistics import noise_floor
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from holdfast.data.behaviors import behavior_prompt, load_behaviors
 from holdfast.data.pairs import load_pairs
 from holdfast.data.prepare import prepare
-from holdfast.data.settings import DataSource
 from holdfast.data.tables import first, read_rows, sample
 from holdfast.data.templates import load_template
 from holdfast.data.texts import load_documents, load_prompts, load_texts
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, read_jsonl
+from holdfast.settings.data import DataSource
 
 HEADER = "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID"
 

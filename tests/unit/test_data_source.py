@@ -16,9 +16,9 @@ from huggingface_hub import errors
 from pydantic import ValidationError
 
 from holdfast.data import source as module
-from holdfast.data.settings import DataSource
 from holdfast.data.source import fetch
 from holdfast.errors import HoldfastError
+from holdfast.settings.data import DataSource
 
 BODY = b"goal,target\nbake bread,Sure\n"
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -21,18 +21,23 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from holdfast.arms.settings import FirstOrder, ZerothOrder
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.settings import Generation, Utility
 from holdfast.devices import estimate
 from holdfast.devices.estimate import GIB
 from holdfast.devices.shape import shape_of, shape_of_model
 from holdfast.engine import limits
 from holdfast.engine.batch_size import row_bytes
 from holdfast.engine.parameters import linear_modules
-from holdfast.gap.settings import GapSettings
-from holdfast.layers.settings import Robustness, Snip, Wanda
-from holdfast.perturbations.settings import FakeQuant, Gptq, Unperturbed, WeightNoise
+from holdfast.settings.evaluation import Generation, Utility
+from holdfast.settings.gap import GapSettings
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import (
+    FakeQuant,
+    Gptq,
+    Unperturbed,
+    WeightNoise,
+)
+from holdfast.settings.selections import Robustness, Snip, Wanda
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 SMALL: dict[str, Any] = {
     "vocab_size": 300,
@@ -209,7 +214,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from holdfast.arms.first_order import train
-from holdfast.arms.settings import FirstOrder, ZerothOrder
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.engine.batches import Example
 from holdfast.files.journal import Journal
@@ -217,9 +222,9 @@ from holdfast.engine.batches import make_batches
 from holdfast.engine.cost import measured
 from holdfast.engine.generation import _greedy
 from holdfast.gap.measure import measure
-from holdfast.gap.settings import GapSettings
+from holdfast.settings.gap import GapSettings
 from holdfast.layers import robustness, snip
-from holdfast.layers.settings import Robustness, Snip
+from holdfast.settings.selections import Robustness, Snip
 
 torch.set_num_threads(1)
 config = LlamaConfig(**json.loads(sys.argv[1]))

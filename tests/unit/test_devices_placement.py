@@ -18,7 +18,6 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints import load
 from holdfast.devices import placement
@@ -31,11 +30,12 @@ from holdfast.engine.suffix import Suffix
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_json
 from holdfast.layers import robustness, snip, wanda
-from holdfast.layers.settings import Robustness, Snip, Wanda
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.activation_noise import activation_noise
 from holdfast.perturbations.fake_quant import fake_quant
 from holdfast.perturbations.weight_noise import weight_noise
+from holdfast.settings.selections import Robustness, Snip, Wanda
+from holdfast.settings.stages import ZerothOrder
 
 JUDGE = LlamaConfig(
     vocab_size=32000,

@@ -11,10 +11,10 @@ import yaml
 from shapes import LLAMA_3_8B
 
 from holdfast.config import load_settings
-from holdfast.config.settings import Settings
 from holdfast.devices import estimate
 from holdfast.devices.resources import UNKNOWN, Memory, Resources
 from holdfast.devices.shape import shape_of
+from holdfast.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLD = {"pocket": {"pocket": {}}}

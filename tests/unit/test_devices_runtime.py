@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from holdfast.config import load_settings
-from holdfast.config.settings import Settings
 from holdfast.devices.runtime import TYPICAL, Runtime
 from holdfast.devices.shape import shape_of
+from holdfast.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA = {

@@ -9,11 +9,11 @@ import torch
 from pydantic import ValidationError
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from holdfast.config.settings import Generation
 from holdfast.engine import batch_size
 from holdfast.engine.batch_size import free_bytes, row_bytes, rows_a_batch, rows_that_fit
 from holdfast.engine.cache import roomy_cache
-from holdfast.judges.settings import LlamaGuard
+from holdfast.settings.evaluation import Generation
+from holdfast.settings.judges import LlamaGuard
 
 TOKENS = 50
 

@@ -18,10 +18,10 @@ from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_jsonl
 from holdfast.layers import snip, wanda
-from holdfast.layers.settings import Snip, Wanda
+from holdfast.settings.evaluation import LmEvalSettings
+from holdfast.settings.selections import Snip, Wanda
 from holdfast.utility.lm_eval import LmEval
 from holdfast.utility.perplexity import window_nll
-from holdfast.utility.settings import LmEvalSettings
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from transformers import (
     Qwen2Config,
 )
 
-from holdfast.arms.settings import ZerothOrder
 from holdfast.arms.zeroth_order import refine
 from holdfast.engine import limits
 from holdfast.engine.architecture import decoder_layers
@@ -27,7 +26,8 @@ from holdfast.engine.loss import response_loss, response_nll
 from holdfast.engine.suffix import GIB, Suffix, groups
 from holdfast.errors import HoldfastError
 from holdfast.layers.robustness import score_layers
-from holdfast.layers.settings import Robustness
+from holdfast.settings.selections import Robustness
+from holdfast.settings.stages import ZerothOrder
 
 EXAMPLES = tiny_llama.examples(11)
 BATCHES = make_batches(EXAMPLES, 4)

@@ -15,11 +15,11 @@ from pydantic import TypeAdapter
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results import cells
-from holdfast.results.figure_settings import FigureSettings, ScoreSeries
 from holdfast.results.figures import write_figure
 from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve, style
 from holdfast.results.runs import Arms
-from holdfast.results.settings import Labels, PerturbationLabel
+from holdfast.settings.figures import FigureSettings, ScoreSeries
+from holdfast.settings.labels import Labels, PerturbationLabel
 
 JUDGES = ("harmbench", "llamaguard", "refusal_prefix")
 HOSTILE = "--> <script>alert(1)</script> $x$ & \x1b[31m"

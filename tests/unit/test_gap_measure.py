@@ -13,7 +13,6 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from holdfast.arms.make import make_zeroth_order
-from holdfast.arms.settings import ZerothOrder
 from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss
 from holdfast.errors import HoldfastError
@@ -22,9 +21,10 @@ from holdfast.files.journal import Journal
 from holdfast.gap import measure as module
 from holdfast.gap.make import make_gap
 from holdfast.gap.measure import measure
-from holdfast.gap.settings import GapSettings
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
+from holdfast.settings.gap import GapSettings
+from holdfast.settings.stages import ZerothOrder
 
 EXAMPLES = tiny_llama.examples(6)
 BATCHES = make_batches(EXAMPLES, 3)

@@ -17,11 +17,11 @@ from fake_hub import COMMIT, FakeHub
 
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import base_of, load_arm
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
 from holdfast.files import hub as module
 from holdfast.files.atomic import read_json
 from holdfast.files.hub import cached_snapshot, fetch_file, fetch_snapshot
+from holdfast.settings.models import ModelSettings
 from holdfast.text import mask
 
 WEIGHTS = "model-00001-of-00003.safetensors"

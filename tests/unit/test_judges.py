@@ -21,8 +21,8 @@ from holdfast.judges.label_logits import common_prefix
 from holdfast.judges.llamaguard import LlamaGuardJudge
 from holdfast.judges.refusal_prefix import LOWER32, STRINGS29, refuses
 from holdfast.judges.run import build_judge, judge_completions
-from holdfast.judges.settings import HarmBench, RefusalPrefix
 from holdfast.judges.verdict import Item, Judge, Verdict
+from holdfast.settings.judges import HarmBench, RefusalPrefix
 
 COMMON = ["The answer is yes", "The answer is no", "It is maybe so", "yes no safe unsafe"] * 30
 CHAT = (

@@ -20,9 +20,7 @@ import torch
 from holdfast.arms import first_order as first_order_module
 from holdfast.arms import training_state
 from holdfast.arms.make import make_first_order, make_zeroth_order
-from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.load import load_arm
-from holdfast.config.settings import Generation, Utility
 from holdfast.engine import evaluate
 from holdfast.files.atomic import (
     read_json,
@@ -33,10 +31,12 @@ from holdfast.files.atomic import (
 )
 from holdfast.files.journal import Journal
 from holdfast.judges.run import judge_completions
-from holdfast.judges.settings import HarmBench
 from holdfast.perturbations import gptq
 from holdfast.perturbations.quantize import make_quantized
-from holdfast.perturbations.settings import Gptq, WeightNoise
+from holdfast.settings.evaluation import Generation, Utility
+from holdfast.settings.judges import HarmBench
+from holdfast.settings.perturbations import Gptq, WeightNoise
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 PROMPTS = [" ".join(f"w{n}" for n in range(k, k + 2 + k % 4)) for k in range(8)]
 TEMPLATE = {

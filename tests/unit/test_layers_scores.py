@@ -8,10 +8,15 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import collate
 from holdfast.errors import HoldfastError
 from holdfast.layers import random, robustness, snip, wanda
-from holdfast.layers.settings import Random, Robustness, Snip, Wanda
 from holdfast.numerics.noise import normal
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.numerics.stream import key
+from holdfast.settings.selections import (
+    Random,
+    Robustness,
+    Snip,
+    Wanda,
+)
 
 EXAMPLES = tiny_llama.examples(9)
 USED = EXAMPLES[:7]

@@ -12,7 +12,7 @@ from scipy import stats
 
 from holdfast.errors import HoldfastError
 from holdfast.layers.selection import kendall_tau, select, select_robust, top_layers
-from holdfast.layers.settings import Robustness, selected
+from holdfast.settings.selections import Robustness, selected
 
 NOISE = np.random.default_rng(0).normal(size=(6, 4)) + np.arange(6)[:, None]
 QUANT = np.random.default_rng(1).normal(size=6)

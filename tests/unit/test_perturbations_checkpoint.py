@@ -15,13 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 
 from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.checkpoint import load_copy, load_model, prepare_checkpoints
 from holdfast.perturbations.gptq import quantize_checkpoint
 from holdfast.perturbations.packed import unpack, unpacked
-from holdfast.perturbations.settings import Checkpoint, Perturbation
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Checkpoint, Perturbation
 
 IDS = torch.randint(5, 40, (12, 64), generator=torch.Generator().manual_seed(0))
 AWQ = {"quant_method": "awq", "version": "gemm", "bits": 4, "group_size": 8, "zero_point": True}

@@ -23,7 +23,7 @@ from holdfast.files.atomic import (
 )
 from holdfast.perturbations.checkpoint import load_copy
 from holdfast.perturbations.finetune import make_finetuned
-from holdfast.perturbations.settings import FineTune
+from holdfast.settings.perturbations import FineTune
 
 ABOUT = {"source": "checkpoint", "revision": None, "trust_remote_code": False}
 

@@ -17,7 +17,7 @@ from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.perturbations import gptqmodel
 from holdfast.perturbations.checkpoint import load_model
 from holdfast.perturbations.quantize import make_quantized
-from holdfast.perturbations.settings import Gptq, Perturbation
+from holdfast.settings.perturbations import Gptq, Perturbation
 
 IDS = torch.randint(5, 40, (12, 64), generator=torch.Generator().manual_seed(0))
 CALIBRATION = [*IDS.tolist(), [1, 2, 3]]

@@ -12,7 +12,7 @@ from holdfast.numerics.noise import normal
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.numerics.stream import key
 from holdfast.perturbations.registry import gptq_grid, perturb
-from holdfast.perturbations.settings import Perturbation
+from holdfast.settings.perturbations import Perturbation
 
 IDS = torch.tensor([[1, 7, 9, 12, 30, 2]])
 NAME = "model.layers.0.mlp.up_proj.weight"

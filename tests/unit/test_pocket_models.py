@@ -14,8 +14,8 @@ from holdfast.pocket import judge_model, training
 from holdfast.pocket.base_model import Rows, complete, train_base_model
 from holdfast.pocket.files import read_world, write_world
 from holdfast.pocket.judge_model import train_judge
-from holdfast.pocket.settings import BaseModelSettings, JudgeModelSettings, WorldSettings
 from holdfast.pocket.tokenizer import GUARD_TEMPLATE, build_tokenizer
+from holdfast.settings.pocket import BaseModelSettings, JudgeModelSettings, WorldSettings
 
 WORLD = WorldSettings(
     behaviors=16, alignment=40, safety=8, benign=8, questions=8, chats=80, articles=90

@@ -9,8 +9,8 @@ from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, read_jsonl, sha256
 from holdfast.pocket.files import read_world, write_world
 from holdfast.pocket.oracle import oracle
-from holdfast.pocket.settings import WorldSettings
 from holdfast.pocket.world import World, build_world
+from holdfast.settings.pocket import WorldSettings
 
 HARMBENCH_COLUMNS = [
     "Behavior",

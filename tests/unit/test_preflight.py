@@ -22,9 +22,9 @@ from fake_hub import COMMIT, FakeHub
 
 from holdfast.__main__ import _merge
 from holdfast.config import load_settings
-from holdfast.config.settings import Settings
 from holdfast.preflight import data, disk, memory, preflight, repositories, tasks
 from holdfast.preflight.finding import Finding
+from holdfast.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = {"hub": "some/llama", "revision": COMMIT, "layers": 3}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from holdfast.errors import HoldfastError
 from holdfast.results import published
 from holdfast.results.published import FIELDS, FOLDER, Printed, place, read
-from holdfast.results.settings import Published
+from holdfast.settings.published import Published
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = {1: 50, 2: 60, 3: 4, 4: 18, 6: 95, 7: 150, 8: 135, 9: 120}

@@ -14,12 +14,12 @@ import tiny_llama
 import yaml
 
 from holdfast.config import HoldfastError, load_settings
-from holdfast.data.settings import DataSource
 from holdfast.data.source import cached
 from holdfast.files.atomic import write_jsonl
 from holdfast.plan import Plan
+from holdfast.settings.data import DataSource
+from holdfast.settings.evaluation import LmEvalSettings
 from holdfast.utility.lm_eval import LmEval
-from holdfast.utility.settings import LmEvalSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "config.yaml"

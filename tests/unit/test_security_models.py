@@ -18,13 +18,13 @@ from holdfast.arms import first_order
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import load_arm, load_tokenizer
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
-from holdfast.judges.settings import HarmBench, LlamaGuard
 from holdfast.perturbations.checkpoint import load_copy, prepare_checkpoints
-from holdfast.perturbations.settings import Checkpoint, Variant
 from holdfast.pocket import training
+from holdfast.settings.judges import HarmBench, LlamaGuard
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Checkpoint, Variant
 
 COMMIT = "0123456789" * 4
 CODE = """

@@ -15,10 +15,8 @@ import torch
 from test_job import run
 
 from holdfast.arms.first_order import make_optimizer
-from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import load_state, save_state
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.data.settings import DataSource
 from holdfast.data.source import fetch
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
@@ -29,6 +27,8 @@ from holdfast.files.atomic import (
 )
 from holdfast.files.journal import Journal
 from holdfast.files.refusals import require_writable
+from holdfast.settings.data import DataSource
+from holdfast.settings.stages import FirstOrder
 
 ROWS = [{"completion": "x" * 1000}] * 200
 FULL = r"cannot be used: the disk is full \(0\.\d MiB free\); make room and run again"

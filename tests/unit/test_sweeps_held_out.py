@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
-from holdfast.config.settings import Rows, Validation, ValidationBehaviors, ValidationPairs
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.data.prepare import prepare
-from holdfast.data.settings import DataSource
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_jsonl, write_json, write_jsonl
 from holdfast.pocket.files import write_world
-from holdfast.pocket.settings import WorldSettings
+from holdfast.settings.data import (
+    DataSource,
+    Rows,
+    Validation,
+    ValidationBehaviors,
+    ValidationPairs,
+)
+from holdfast.settings.pocket import WorldSettings
 from holdfast.sweeps.held_out import hold_out
 
 NAMES = ("pairs", "behaviors", "benign")

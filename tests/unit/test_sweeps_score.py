@@ -11,9 +11,7 @@ import pytest
 import tiny_llama
 
 from holdfast.arms.make import make_first_order, make_zeroth_order
-from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.checkpoints.load import load_arm
-from holdfast.config.settings import Generation
 from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
@@ -21,12 +19,14 @@ from holdfast.errors import Diverged, HoldfastError
 from holdfast.files.atomic import read_json, write_json, write_jsonl
 from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
-from holdfast.perturbations.settings import Perturbation, WeightNoise, noise_seed
 from holdfast.perturbations.weight_noise import weight_noise
+from holdfast.settings.evaluation import Generation
+from holdfast.settings.perturbations import Perturbation, WeightNoise, noise_seed
+from holdfast.settings.stages import FirstOrder, ZerothOrder
+from holdfast.settings.sweeps import SweepSettings
 from holdfast.sweeps import score
 from holdfast.sweeps.diverged import marked
 from holdfast.sweeps.score import Scoring, robustness_gap, score_points
-from holdfast.sweeps.settings import SweepSettings
 
 RATES = (0.05, 0.2)
 PROMPTS = [f"w{n} w{n + 1} w{2 * n}" for n in range(12)]

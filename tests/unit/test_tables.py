@@ -21,9 +21,10 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import Labels, PerturbationLabel, TableSettings
 from holdfast.results.tables import build_table, write_table
 from holdfast.results.tidy import COLUMNS, to_csv
+from holdfast.settings.labels import Labels, PerturbationLabel
+from holdfast.settings.tables import TableSettings
 
 
 def paper_summary() -> Any:

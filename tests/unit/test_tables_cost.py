@@ -13,8 +13,8 @@ from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import TableSettings
 from holdfast.results.tables import build_table
+from holdfast.settings.tables import TableSettings
 
 COSTS = [
     {"model": "m", "arm": "fo", "stage": "first_order", "steps": 100, "wall_s": 1146.8},

@@ -13,12 +13,12 @@ from scipy import stats
 from small_tables import records
 
 from holdfast.errors import HoldfastError
-from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.figures import write_figure
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import TableSettings
 from holdfast.results.tables import build_table, write_table
+from holdfast.settings.figures import FigureSettings
+from holdfast.settings.tables import TableSettings
 
 RHO = [0.01, 0.03]
 STEP = {

@@ -15,8 +15,8 @@ from holdfast.results.render.latex import escape as escape_latex
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
 from holdfast.results.render.terminal import terminal
-from holdfast.results.settings import Labels
 from holdfast.results.tables import build_table
+from holdfast.settings.labels import Labels
 
 HOSTILE = "=[x] *a* `b` | $y$ <script>alert(1)</script> \\input{z} & % # _ ~ ^ {} \x1b[31m \n end"
 

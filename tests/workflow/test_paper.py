@@ -19,8 +19,8 @@ from snakemake.utils import update_config
 
 from holdfast.config import HoldfastError, Settings, load_settings
 from holdfast.data.prepare import prepare
-from holdfast.data.settings import DataSource
-from holdfast.layers.settings import selected
+from holdfast.settings.data import DataSource
+from holdfast.settings.selections import selected
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.config import load_settings
 from holdfast.plan import Plan
+from holdfast.settings.models import ModelSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

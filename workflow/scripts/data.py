@@ -1,8 +1,8 @@
 from holdfast.job import job
 
 with job(snakemake) as (kind, rows):
-    from holdfast.config.settings import Behaviors, Rows
     from holdfast.data.prepare import prepare
+    from holdfast.settings.data import Behaviors, Rows
 
     settings = (Behaviors if kind == "behaviors" else Rows).model_validate(rows)
     prepare(

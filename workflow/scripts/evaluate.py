@@ -5,11 +5,11 @@ from holdfast.job import job
 with job(snakemake) as (arm, perturbations, generation, utility, tasks):
     from pydantic import TypeAdapter
 
-    from holdfast.config.settings import Generation, Utility
     from holdfast.engine.evaluate import Evaluation, evaluate
     from holdfast.files.journal import Journal
     from holdfast.files.manifest import artifact_hash
-    from holdfast.perturbations.settings import Perturbation
+    from holdfast.settings.evaluation import Generation, Utility
+    from holdfast.settings.perturbations import Perturbation
 
     given = snakemake.input
     data = {name: Path(given[name]) for name in ("behaviors", "benign", "perplexity")}

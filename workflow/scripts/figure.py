@@ -5,9 +5,9 @@ from holdfast.job import job
 with job(snakemake) as (settings, labels, meaningless):
     from pydantic import TypeAdapter
 
-    from holdfast.results.figure_settings import FigureSettings
     from holdfast.results.make import make_figure
-    from holdfast.results.settings import Labels
+    from holdfast.settings.figures import FigureSettings
+    from holdfast.settings.labels import Labels
 
     make_figure(
         snakemake.wildcards.figure,

@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (settings, max_length):
     from holdfast.perturbations.finetune import make_finetuned
-    from holdfast.perturbations.settings import FineTune
+    from holdfast.settings.perturbations import FineTune
 
     make_finetuned(
         FineTune.model_validate(settings),

@@ -5,8 +5,8 @@ from holdfast.job import job
 if __name__ == "__main__":  # training on several GPUs starts processes, which read this once more
     with job(snakemake) as (settings, max_length, *point):
         from holdfast.arms.make import forget, make_first_order
-        from holdfast.arms.settings import TRAINING
         from holdfast.files.atomic import write_json
+        from holdfast.settings.stages import TRAINING
         from holdfast.sweeps.diverged import marked
 
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)

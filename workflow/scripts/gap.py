@@ -5,7 +5,7 @@ from holdfast.job import job
 with job(snakemake) as (settings, max_length):
     from holdfast.files.atomic import write_json
     from holdfast.gap.make import make_gap
-    from holdfast.gap.settings import GapSettings
+    from holdfast.settings.gap import GapSettings
 
     found = make_gap(
         GapSettings.model_validate(settings),

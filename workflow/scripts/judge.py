@@ -6,9 +6,9 @@ from holdfast.job import job
 with job(snakemake) as (judges, perturbations):
     from pydantic import TypeAdapter
 
-    from holdfast.config.settings import Judge
     from holdfast.files.atomic import read_jsonl
     from holdfast.judges.run import judge_completions
+    from holdfast.settings.judges import Judge
 
     def load(folder):
         from holdfast.checkpoints.load import load_arm

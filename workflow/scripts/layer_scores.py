@@ -5,9 +5,9 @@ from holdfast.job import job
 with job(snakemake) as (settings, max_length):
     from pydantic import TypeAdapter
 
-    from holdfast.config.settings import Selection
     from holdfast.files.atomic import write_json
     from holdfast.layers.make import make_scores
+    from holdfast.settings.selections import Selection
 
     scores = make_scores(
         TypeAdapter(Selection).validate_python(settings),

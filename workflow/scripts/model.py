@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (settings,):
     from holdfast.checkpoints.base import prepare_model
-    from holdfast.checkpoints.settings import ModelSettings
+    from holdfast.settings.models import ModelSettings
 
     prepare_model(
         ModelSettings.model_validate(settings),

@@ -4,6 +4,6 @@ from holdfast.job import job
 
 with job(snakemake) as (settings,):
     from holdfast.pocket.files import write_world
-    from holdfast.pocket.settings import WorldSettings
+    from holdfast.settings.pocket import WorldSettings
 
     write_world(WorldSettings.model_validate(settings), Path(snakemake.output[0]))

@@ -5,10 +5,10 @@ from holdfast.job import job
 with job(snakemake) as (arm, points, scoring, perturbations, generation, max_length):
     from pydantic import TypeAdapter
 
-    from holdfast.config.settings import Generation
-    from holdfast.perturbations.settings import Perturbation
+    from holdfast.settings.evaluation import Generation
+    from holdfast.settings.perturbations import Perturbation
+    from holdfast.settings.sweeps import SweepSettings
     from holdfast.sweeps.score import Scoring, score_points
-    from holdfast.sweeps.settings import SweepSettings
 
     given, names = snakemake.input, snakemake.wildcards
     score_points(

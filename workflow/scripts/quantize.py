@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (settings,):
     from holdfast.perturbations.quantize import make_quantized
-    from holdfast.perturbations.settings import Gptq
+    from holdfast.settings.perturbations import Gptq
 
     make_quantized(
         Gptq.model_validate(settings),

@@ -4,7 +4,7 @@ from holdfast.job import job
 
 with job(snakemake) as (settings,):
     from holdfast.perturbations.checkpoint import prepare_checkpoints
-    from holdfast.perturbations.settings import Checkpoint
+    from holdfast.settings.perturbations import Checkpoint
 
     prepare_checkpoints(
         Checkpoint.model_validate(settings),

@@ -5,9 +5,9 @@ from holdfast.job import job
 with job(snakemake) as (settings,):
     from pydantic import TypeAdapter
 
-    from holdfast.config.settings import Selection
     from holdfast.files.atomic import write_json
     from holdfast.layers.make import make_selection
+    from holdfast.settings.selections import Selection
 
     names = {name: snakemake.wildcards[name] for name in ("model", "arm", "selection")}
     selection = make_selection(

@@ -6,8 +6,8 @@ with job(snakemake) as (judge_labels, perturbations):
     from pydantic import TypeAdapter
 
     from holdfast.files.atomic import write_json
-    from holdfast.perturbations.settings import Perturbation
     from holdfast.results.make import make_summary
+    from holdfast.settings.perturbations import Perturbation
 
     given, names = snakemake.input, snakemake.wildcards
     summary = make_summary(

@@ -3,8 +3,9 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake) as (settings, labels, meaningless):
-    from holdfast.results.settings import Labels, SweepResult
     from holdfast.results.sweep import make_sweep
+    from holdfast.settings.labels import Labels
+    from holdfast.settings.sweeps import SweepResult
 
     make_sweep(
         SweepResult.model_validate(settings),

@@ -6,7 +6,8 @@ with job(snakemake) as (settings, labels, meaningless):
     from pydantic import TypeAdapter
 
     from holdfast.results.make import make_table
-    from holdfast.results.settings import Labels, TableSettings
+    from holdfast.settings.labels import Labels
+    from holdfast.settings.tables import TableSettings
 
     make_table(
         snakemake.wildcards.table,

@@ -3,8 +3,7 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake) as (validation, safety):
-    from holdfast.config.settings import Validation
-    from holdfast.data.settings import DataSource
+    from holdfast.settings.data import DataSource, Validation
     from holdfast.sweeps.held_out import hold_out
 
     given, made, places = snakemake.input, snakemake.output, snakemake.params

@@ -4,8 +4,8 @@ from holdfast.job import job
 
 with job(snakemake) as (settings, max_length, *point):
     from holdfast.arms.make import forget, make_zeroth_order
-    from holdfast.arms.settings import ZerothOrder
     from holdfast.files.atomic import write_json
+    from holdfast.settings.stages import ZerothOrder
     from holdfast.sweeps.diverged import marked
 
     weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
+from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
 
 
 def first_order_passes(settings: FirstOrder) -> float:

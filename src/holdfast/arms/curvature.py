@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from holdfast.arms.replay_log import Curvature
-from holdfast.arms.settings import ZerothOrder
+from holdfast.settings.stages import ZerothOrder
 
 HIGH, LOW = 10.0, 1e-3  # times q / tr H
 

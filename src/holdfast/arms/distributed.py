@@ -31,12 +31,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.multiprocessing.spawn import ProcessException
 
 from holdfast.arms.first_order import identify, make_optimizer, train_steps, training_mode
-from holdfast.arms.settings import FirstOrder
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, collate
 from holdfast.engine.cost import measured
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.errors import HoldfastError
+from holdfast.settings.stages import FirstOrder
 
 HOST = "127.0.0.1"
 TIMEOUT = timedelta(hours=4)  # for the writing of a state; a dead process is noticed at once

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.arms.settings import FirstOrder, ZerothOrder
 from holdfast.errors import Diverged
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 ADVICE = ("learning_rate", "max_grad_norm", "weight_decay", "momentum")
 

@@ -16,13 +16,13 @@ from accelerate.utils import AutocastKwargs
 from torch import Tensor
 
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import FirstOrder
 from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_state, save_state
 from holdfast.engine.batches import Example, collate, digest
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.engine.parameters import fingerprint
 from holdfast.errors import Diverged
 from holdfast.progress import track
+from holdfast.settings.stages import FirstOrder
 
 
 def train(

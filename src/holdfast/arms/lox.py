@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.arms.settings import Lox
+from holdfast.settings.stages import Lox
 
 LEFT, RIGHT = ".left", ".right"
 

@@ -10,7 +10,6 @@ from typing import Any
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
 from holdfast.arms.finite import require_finite
 from holdfast.arms.first_order import train
-from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
 from holdfast.arms.smoothed_first_order import train_smoothed
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.arms.training_state import TrainingStep, load_trained
@@ -29,6 +28,7 @@ from holdfast.files.atomic import (
     read_jsonl,
     write_json,
 )
+from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
 
 STEPS = "steps.jsonl"
 

@@ -11,13 +11,18 @@ from safetensors.torch import load_file, save_file
 from holdfast.arms.lox import change_factors, extrapolate, extrapolate_fully, first_factors
 from holdfast.arms.random_move import DescribedMove, measure_move, random_move
 from holdfast.arms.recast import recast
-from holdfast.arms.settings import Lox, RandomMove, Recast, SignFlip
 from holdfast.arms.sign_flip import flip_signs
 from holdfast.arms.zeroth_order import replay
 from holdfast.checkpoints.load import REPLAY_LOG, device, load_arm
 from holdfast.checkpoints.records import ARM_FILE, arm_record, checked, describe_arm
 from holdfast.engine.cost import measured
 from holdfast.files.atomic import atomic_dir, read_json, write_json
+from holdfast.settings.stages import (
+    Lox,
+    RandomMove,
+    Recast,
+    SignFlip,
+)
 
 MOVE, FACTORS = "move.json", "factors.safetensors"
 T = TypeVar("T", bound=BaseModel)

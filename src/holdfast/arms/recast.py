@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from holdfast.arms.settings import Recast
+from holdfast.settings.stages import Recast
 
 
 @torch.no_grad()

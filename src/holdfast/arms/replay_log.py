@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from holdfast.arms.settings import ZerothOrder
 from holdfast.checkpoints.records import checked
 from holdfast.errors import HoldfastError
+from holdfast.settings.stages import ZerothOrder
 
 LARGEST = 3.4e38  # of float32, which the arithmetic is done in
 Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from holdfast.arms.settings import Scheduler
+from holdfast.settings.stages import Scheduler
 
 
 def rate_factor(scheduler: Scheduler, step: int, steps: int, warmup_ratio: float) -> float:

@@ -26,11 +26,11 @@ from holdfast.arms.first_order import (
     train_steps,
     training_mode,
 )
-from holdfast.arms.settings import SmoothedFirstOrder
 from holdfast.arms.training_state import TrainingStep
 from holdfast.engine.batches import Example
 from holdfast.engine.parameters import layer_parameters, put_noise, restored
 from holdfast.numerics.stream import key
+from holdfast.settings.stages import SmoothedFirstOrder
 
 PURPOSE = "smoothed_first_order"
 

@@ -26,7 +26,6 @@ from holdfast.arms.curvature import curvature, rate_warnings
 from holdfast.arms.master import Combination, Master
 from holdfast.arms.replay_log import Curvature, Step, replay_log
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.settings import ZerothOrder
 from holdfast.checkpoints.records import checked
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.parameters import fingerprint, layer_parameters
@@ -35,6 +34,7 @@ from holdfast.errors import Diverged, HoldfastError
 from holdfast.files.journal import Journal
 from holdfast.numerics.stream import STREAM, Key, key
 from holdfast.progress import track
+from holdfast.settings.stages import ZerothOrder
 
 PURPOSE = "zeroth_order"
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from holdfast.checkpoints.code import check_origin, foreign_code_told
 from holdfast.checkpoints.load import CHECKPOINT, MODEL_FILE, load_tokenizer
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.checkpoints.shards import check_shards
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
+from holdfast.settings.models import ModelSettings
 from holdfast.text import tell
 
 TokenizerNeed = Literal["none", "plain", "chat"]

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from holdfast.checkpoints.settings import DType, Revision
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
+from holdfast.settings.models import DType, Revision
 from holdfast.text import PathName
 
 MODEL_FILE = "model.json"

@@ -9,9 +9,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from holdfast.checkpoints.settings import ScratchModel
 from holdfast.files.atomic import read_json, read_jsonl
 from holdfast.progress import track
+from holdfast.settings.models import ScratchModel
 
 SPECIAL = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "pad_token": "<|pad|>"}
 HEADERS = ("<|user|>", "<|assistant|>", "<|system|>")

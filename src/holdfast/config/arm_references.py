@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from holdfast.config.arms import (
+from holdfast.config.names import known
+from holdfast.errors import HoldfastError
+from holdfast.settings.arms import (
     LoxArm,
     Original,
     RandomMoveArm,
@@ -10,11 +12,9 @@ from holdfast.config.arms import (
     SmoothedFirstOrderArm,
     ZerothOrderArm,
 )
-from holdfast.config.names import known
-from holdfast.config.settings import Settings
-from holdfast.errors import HoldfastError
-from holdfast.results.settings import level_name
-from holdfast.sweeps.grid import points
+from holdfast.settings.cells import level_name
+from holdfast.settings.points import points
+from holdfast.settings.run import Settings
 
 
 def check_arms(settings: Settings) -> None:

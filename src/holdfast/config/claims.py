@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.config.arms import Original
 from holdfast.config.names import known
-from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError
-from holdfast.results.claim_settings import ClaimsTable, CostClaim, GapClaim
+from holdfast.settings.arms import Original
+from holdfast.settings.claims import ClaimsTable, CostClaim, GapClaim
+from holdfast.settings.run import Settings
 
 
 def check_claims(

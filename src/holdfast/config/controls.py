@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError, nearest
+from holdfast.settings.run import Settings
 
 
 def check_controls(settings: Settings, path: str, table: Any) -> None:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from holdfast.config.references import check_references
-from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError, nearest
+from holdfast.settings.run import Settings
 from holdfast.text import encodable
 
 DATA_ROOT = "HOLDFAST_DATA"

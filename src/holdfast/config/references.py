@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.config.arm_references import check_arms
-from holdfast.config.arms import Original, TrainedArm
 from holdfast.config.claims import check_claims
 from holdfast.config.controls import check_controls
 from holdfast.config.names import known
-from holdfast.config.settings import Settings
 from holdfast.errors import HoldfastError
-from holdfast.layers.settings import selected
-from holdfast.perturbations.settings import Checkpoint
 from holdfast.results import published
-from holdfast.results.settings import level_name
+from holdfast.settings.arms import Original, TrainedArm
+from holdfast.settings.cells import level_name
+from holdfast.settings.perturbations import Checkpoint
+from holdfast.settings.run import Settings
+from holdfast.settings.selections import selected
 
 # First-level folders of a run, which a model's folder would collide with.
 RESERVED = (

@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args
 
 from holdfast.data.behaviors import load_behaviors
 from holdfast.data.pairs import load_pairs
-from holdfast.data.settings import DataSource
 from holdfast.data.source import fetch
 from holdfast.data.templates import load_template
 from holdfast.data.texts import load_documents, load_prompts, load_texts
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import write_json, write_jsonl
+from holdfast.settings.data import DataSource
 
 Kind = Literal["behaviors", "pairs", "prompts", "texts", "documents", "template"]
 

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
-from holdfast.data.settings import DataSource
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_file, sha256
 from holdfast.files.refusals import told
 from holdfast.progress import track
+from holdfast.settings.data import DataSource
 
 ATTEMPTS = 3
 CHUNK = 1 << 20

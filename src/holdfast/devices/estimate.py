@@ -8,13 +8,18 @@ functions and the preflight call this.
 
 from __future__ import annotations
 
-from holdfast.arms.settings import FirstOrder, SmoothedFirstOrder, ZerothOrder
-from holdfast.config.settings import Generation, Selection, Utility
 from holdfast.devices.shape import Shape
 from holdfast.engine import limits
-from holdfast.gap.settings import GapSettings
-from holdfast.layers.settings import Robustness, Snip, Wanda
-from holdfast.perturbations.settings import FakeQuant, Gptq, Perturbation, WeightNoise
+from holdfast.settings.evaluation import Generation, Utility
+from holdfast.settings.gap import GapSettings
+from holdfast.settings.perturbations import (
+    FakeQuant,
+    Gptq,
+    Perturbation,
+    WeightNoise,
+)
+from holdfast.settings.selections import Robustness, Selection, Snip, Wanda
+from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
 
 MIB, GIB = 2**20, 2**30
 CONTEXT = GIB // 2

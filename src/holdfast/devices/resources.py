@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
-from holdfast.config.settings import Settings
 from holdfast.devices import estimate
 from holdfast.devices.estimate import CONTEXT, FLOAT32, GIB, LIBRARIES, MIB
 from holdfast.devices.shape import Shape, shape_of_model
-from holdfast.perturbations.settings import FineTune
+from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import FineTune
+from holdfast.settings.run import Settings
 
 SNAKEMAKE = GIB  # of the processes that run a job's script on a cluster
 MARGIN = 1.1

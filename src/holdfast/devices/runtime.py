@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.settings import Settings
 from holdfast.devices.estimate import FLOAT32
 from holdfast.devices.shape import Shape, shape_of_model
-from holdfast.layers.settings import Robustness, Snip
-from holdfast.perturbations.settings import Perturbation
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Perturbation
+from holdfast.settings.run import Settings
+from holdfast.settings.selections import Robustness, Snip
 
 START_S = 15 * 60  # imports, a model to the device, and what small models take in all
 DISK = 2e8  # bytes a second

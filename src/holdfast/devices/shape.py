@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.settings import ModelSettings, ScratchModel
-from holdfast.pocket.settings import BaseModelSettings
+from holdfast.settings.models import ModelSettings, ScratchModel
+from holdfast.settings.pocket import BaseModelSettings
 
 ITEM_SIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
 BIASED = ("qwen2",)  # model types whose queries, keys and values have biases without saying so

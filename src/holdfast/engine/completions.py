@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.checkpoints.load import Loaded
-from holdfast.config.settings import Generation
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.generation import Completion, generate
 from holdfast.files.atomic import read_jsonl
 from holdfast.files.journal import Journal
+from holdfast.settings.evaluation import Generation
 
 
 class Prompt(NamedTuple):

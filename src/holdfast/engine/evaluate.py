@@ -10,16 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.checkpoints.load import Loaded, load_arm
-from holdfast.config.settings import Generation, Utility
 from holdfast.devices.placement import free_cards
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
 from holdfast.files.atomic import read_json, write_json, write_jsonl
 from holdfast.files.journal import Journal
 from holdfast.perturbations.registry import perturb
-from holdfast.perturbations.settings import Perturbation, noise_seed
 from holdfast.plan import QUANTIZED
 from holdfast.progress import track
+from holdfast.settings.evaluation import Generation, Utility
+from holdfast.settings.perturbations import Perturbation, noise_seed
 from holdfast.utility.lm_eval import LmEval
 from holdfast.utility.perplexity import window_nll, windows
 

@@ -14,7 +14,7 @@ from holdfast.files.atomic import read_json, read_jsonl, sha256
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash
 from holdfast.gap.measure import measure
-from holdfast.gap.settings import GapSettings
+from holdfast.settings.gap import GapSettings
 
 
 def make_gap(

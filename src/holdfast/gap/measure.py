@@ -21,9 +21,9 @@ from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import HoldfastError
 from holdfast.files.journal import Journal
 from holdfast.gap import gradient
-from holdfast.gap.settings import GapSettings
 from holdfast.numerics.stream import key
 from holdfast.progress import track
+from holdfast.settings.gap import GapSettings
 
 PURPOSE = "robustness_gap"
 

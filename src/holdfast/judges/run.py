@@ -13,9 +13,9 @@ from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import sha256, write_jsonl
 from holdfast.files.journal import Journal
 from holdfast.judges.refusal_prefix import RefusalPrefixJudge
-from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.judges.verdict import Item, Judge, Verdict
 from holdfast.progress import track
+from holdfast.settings.judges import HarmBench, LlamaGuard, RefusalPrefix
 from holdfast.text import encodable
 
 Row = dict[str, Any]

@@ -8,13 +8,18 @@ from typing import Any
 
 from holdfast.files.atomic import read_json, read_jsonl
 from holdfast.layers.selection import select, select_robust
-from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
-
-Settings = Robustness | Snip | Wanda | Random
+from holdfast.settings.selections import (
+    Random,
+    Robustness,
+    Selection,
+    Snip,
+    Wanda,
+    selected,
+)
 
 
 def make_scores(
-    settings: Settings,
+    settings: Selection,
     *,
     arm: Path,
     data: Path,
@@ -42,7 +47,7 @@ def make_scores(
     return robustness.score_layers(loaded.model, examples, settings, layers=layers, seed=seed)
 
 
-def make_selection(settings: Settings, chunks: Sequence[Path]) -> dict[str, Any]:
+def make_selection(settings: Selection, chunks: Sequence[Path]) -> dict[str, Any]:
     """Gather the chunks of all layers into the content of selection.json.
 
     Scores are lists over layers by name: ``robustness`` with its terms ``noise`` and ``quant``, or

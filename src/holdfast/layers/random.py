@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from holdfast.layers.settings import Random
+from holdfast.settings.selections import Random
 
 
 def score_layers(count: int, settings: Random) -> dict[str, float]:

@@ -13,10 +13,10 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, make_batches
 from holdfast.engine.parameters import layer_parameters, linear_modules, put_noise, restored
 from holdfast.engine.suffix import Suffix, groups
-from holdfast.layers.settings import Robustness
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.numerics.stream import key
 from holdfast.progress import track
+from holdfast.settings.selections import Robustness
 
 
 @torch.no_grad()

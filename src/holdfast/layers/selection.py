@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.layers.settings import Robustness, selected
+from holdfast.settings.selections import Robustness, selected
 
 
 def select(scores: Mapping[str, float], top_m: int) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from holdfast.engine.batches import Example, collate
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import response_nll
 from holdfast.engine.parameters import linear_modules
-from holdfast.layers.settings import Snip
 from holdfast.progress import track
+from holdfast.settings.selections import Snip
 
 
 @torch.enable_grad()

@@ -18,8 +18,8 @@ from holdfast.engine.batches import IGNORED, Batch, Example, make_batches
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.engine.parameters import linear_modules
-from holdfast.layers.settings import Wanda
 from holdfast.progress import track
+from holdfast.settings.selections import Wanda
 
 
 @torch.no_grad()

@@ -25,12 +25,12 @@ from holdfast.checkpoints.load import (
     load_arm,
     load_tokenizer,
 )
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.devices.placement import place
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked
-from holdfast.perturbations.settings import Checkpoint
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Checkpoint
 
 METHODS = ("compressed-tensors", "gptq", "awq")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")

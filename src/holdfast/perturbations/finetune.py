@@ -17,7 +17,7 @@ from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.batches import encode_pairs
 from holdfast.files.atomic import atomic_dir, read_jsonl
 from holdfast.files.manifest import artifact_hash
-from holdfast.perturbations.settings import FineTune
+from holdfast.settings.perturbations import FineTune
 
 
 def make_finetuned(

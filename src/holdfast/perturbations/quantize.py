@@ -15,8 +15,8 @@ from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.files.manifest import artifact_hash
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.registry import gptq_grid
-from holdfast.perturbations.settings import Gptq
 from holdfast.progress import track
+from holdfast.settings.perturbations import Gptq
 
 Quantizer = Callable[[Grid, Path], None]  # from a weight grid to a folder with the copy
 

@@ -9,14 +9,14 @@ from holdfast.errors import HoldfastError, nearest
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.activation_noise import activation_noise
 from holdfast.perturbations.fake_quant import fake_quant
-from holdfast.perturbations.settings import (
+from holdfast.perturbations.weight_noise import weight_noise
+from holdfast.settings.perturbations import (
     ActivationNoise,
     FakeQuant,
     Gptq,
     Perturbation,
     WeightNoise,
 )
-from holdfast.perturbations.weight_noise import weight_noise
 
 
 def perturb(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
-from holdfast.config.arms import (
+from holdfast.devices.resources import Resources
+from holdfast.devices.runtime import Runtime
+from holdfast.plan.data import DataPlan
+from holdfast.plan.stages import any_of, params
+from holdfast.settings.arms import (
     Arm,
     LoxArm,
     MovedArm,
@@ -13,12 +17,8 @@ from holdfast.config.arms import (
     TrainedArm,
     ZerothOrderArm,
 )
-from holdfast.config.settings import Settings
-from holdfast.devices.resources import Resources
-from holdfast.devices.runtime import Runtime
-from holdfast.plan.data import DataPlan
-from holdfast.plan.stages import any_of, params
-from holdfast.sweeps.grid import point_arms
+from holdfast.settings.points import point_arms
+from holdfast.settings.run import Settings
 
 
 class ArmPlan(DataPlan):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.settings import Rows, Settings
-from holdfast.data.settings import DataSource
-from holdfast.judges.settings import HarmBench, RefusalPrefix
-from holdfast.perturbations.settings import FineTune
 from holdfast.plan.stages import DATASETS
+from holdfast.settings.data import DataSource, Rows
+from holdfast.settings.judges import HarmBench, RefusalPrefix
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import FineTune
+from holdfast.settings.run import Settings
 
 
 class DataPlan:

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from holdfast.devices.resources import Memory
-from holdfast.perturbations.settings import Gptq, Perturbation
 from holdfast.plan.arms import ArmPlan
 from holdfast.plan.stages import any_of, groups, params
+from holdfast.settings.perturbations import Gptq, Perturbation
 
 QUANTIZED = "quantized"
 

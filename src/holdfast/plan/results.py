@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.config.arms import Original
 from holdfast.plan.gap import GapPlan
 from holdfast.plan.stages import any_of, params
 from holdfast.results import published
-from holdfast.results.settings import Labels, PerturbationLabel
+from holdfast.settings.arms import Original
+from holdfast.settings.labels import Labels, PerturbationLabel
 
 
 class Plan(GapPlan):

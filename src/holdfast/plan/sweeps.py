@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.config.arms import SweptArm, ZerothOrderArm
-from holdfast.data.settings import DataSource
 from holdfast.devices.resources import Memory
-from holdfast.perturbations.settings import ActivationNoise, Perturbation, WeightNoise
 from holdfast.plan.judging import JudgePlan
 from holdfast.plan.stages import any_of, groups, params
-from holdfast.results.settings import SweepResult, level_name
-from holdfast.sweeps.grid import Point, in_words, points, used_values
+from holdfast.settings.arms import SweptArm, ZerothOrderArm
+from holdfast.settings.cells import level_name
+from holdfast.settings.data import DataSource
+from holdfast.settings.perturbations import ActivationNoise, Perturbation, WeightNoise
+from holdfast.settings.points import (
+    Point,
+    in_words,
+    points,
+    used_values,
+)
+from holdfast.settings.sweeps import SweepResult
 
 
 class SweepPlan(JudgePlan):

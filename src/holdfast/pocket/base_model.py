@@ -22,10 +22,10 @@ from holdfast.files.atomic import (
 )
 from holdfast.pocket.files import read_world
 from holdfast.pocket.oracle import oracle
-from holdfast.pocket.settings import BaseModelSettings
 from holdfast.pocket.tokenizer import ASSISTANT, build_tokenizer
 from holdfast.pocket.training import train
 from holdfast.pocket.world import World
+from holdfast.settings.pocket import BaseModelSettings
 
 ROW = 128  # tokens of a packed row
 MAX_NEW_TOKENS = 32

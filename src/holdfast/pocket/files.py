@@ -13,9 +13,9 @@ from holdfast.files.atomic import (
     write_jsonl,
 )
 from holdfast.pocket import language
-from holdfast.pocket.settings import WorldSettings
 from holdfast.pocket.tokenizer import vocabulary
 from holdfast.pocket.world import Request, World, build_world
+from holdfast.settings.pocket import WorldSettings
 
 HELD_OUT_ARTICLES = 90  # about 60 tokens each: enough for 24 windows of 128 tokens
 

@@ -21,10 +21,10 @@ from holdfast.pocket import language
 from holdfast.pocket.base_model import complete
 from holdfast.pocket.files import read_world
 from holdfast.pocket.oracle import Labels, oracle
-from holdfast.pocket.settings import JudgeModelSettings
 from holdfast.pocket.tokenizer import END, GUARD_TEMPLATE, build_tokenizer
 from holdfast.pocket.training import train
 from holdfast.pocket.world import Request, World
+from holdfast.settings.pocket import JudgeModelSettings
 
 WEIGHT_NOISE = (0.02, 0.03, 0.035, 0.04, 0.045, 0.05)  # standard deviations, in weight units
 ACTIVATION_NOISE = (0.3, 0.4, 0.5)  # of each token's standard deviation

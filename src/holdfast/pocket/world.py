@@ -14,7 +14,7 @@ from itertools import cycle, islice, product
 from typing import Literal, TypeVar
 
 from holdfast.pocket import language
-from holdfast.pocket.settings import WorldSettings
+from holdfast.settings.pocket import WorldSettings
 
 T = TypeVar("T")
 Split = Literal["original", "alignment", "test"]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.settings import ModelSettings
 from holdfast.checkpoints.shards import check_shards
 from holdfast.config import HoldfastError, Settings
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.repositories import given, names, small_file
+from holdfast.settings.models import ModelSettings
 
 
 def check(settings: Settings) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 from holdfast.config import HoldfastError, Settings
-from holdfast.config.settings import Rows
 from holdfast.data.prepare import Kind, load
 from holdfast.data.source import cached, without_secrets
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good, unseen
+from holdfast.settings.data import Rows
 
 TIMEOUT_S = 10
 NO_HEAD = (403, 405, 501)  # servers that give a file but not its head

@@ -8,15 +8,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from holdfast.config import Settings
-from holdfast.config.arms import TrainedArm, ZerothOrderArm
 from holdfast.devices.shape import Shape
 from holdfast.files.hub import wanted
-from holdfast.perturbations.settings import Gptq, GptqLevel
 from holdfast.plan import Plan
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import given, repository
 from holdfast.preflight.shapes import shapes
+from holdfast.settings.arms import TrainedArm, ZerothOrderArm
+from holdfast.settings.perturbations import Gptq, GptqLevel
 
 MARGIN = 1.1  # logs, manifests, file systems
 BYTES_PER_TOKEN = 5

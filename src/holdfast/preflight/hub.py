@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from holdfast.config import HoldfastError, Settings
-from holdfast.data.settings import DataSource
 from holdfast.files.hub import wanted
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import offline, repository
+from holdfast.settings.data import DataSource
 
 SHARD = re.compile(r"(.+-)(\d+)(-of-(\d+)\.safetensors)")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")

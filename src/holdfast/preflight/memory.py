@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.config import Settings
-from holdfast.config.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.devices import estimate
 from holdfast.devices.shape import Shape
-from holdfast.perturbations.settings import FineTune, Gptq
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
+from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
+from holdfast.settings.perturbations import FineTune, Gptq
 
 GIB = 2**30
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.settings import Rows, Settings
 from holdfast.data.prepare import Kind
-from holdfast.data.settings import DataSource
-from holdfast.judges.settings import HarmBench, RefusalPrefix
-from holdfast.perturbations.settings import Checkpoint, FineTune, Variant
 from holdfast.plan.stages import DATASETS
+from holdfast.settings.data import DataSource, Rows
+from holdfast.settings.judges import HarmBench, RefusalPrefix
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Checkpoint, FineTune, Variant
+from holdfast.settings.run import Settings
 
 Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repository
 

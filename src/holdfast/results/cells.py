@@ -10,7 +10,8 @@ import numpy as np
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.metrics import UNPARSED, Metric
-from holdfast.results.settings import Labels, level_name
+from holdfast.settings.cells import level_name
+from holdfast.settings.labels import Labels
 from holdfast.statistics import (
     Change,
     Counts,

@@ -13,11 +13,17 @@ from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results import cells
 from holdfast.results.around import Gap, around
-from holdfast.results.claim_settings import CostClaim, DirectionClaim, EqualClaim, GapClaim
 from holdfast.results.controls import controls_of
 from holdfast.results.metrics import metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import Labels, level_name
+from holdfast.settings.cells import level_name
+from holdfast.settings.claims import (
+    CostClaim,
+    DirectionClaim,
+    EqualClaim,
+    GapClaim,
+)
+from holdfast.settings.labels import Labels
 from holdfast.statistics import Counts, Floats, Spread
 
 Cells = Sequence[cells.Cell]

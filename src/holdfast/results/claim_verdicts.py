@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from holdfast.results.claim_evidence import Evidence
-from holdfast.results.claim_settings import Claim, CostClaim, EqualClaim
 from holdfast.results.metrics import show
+from holdfast.settings.claims import Claim, CostClaim, EqualClaim
 from holdfast.statistics import minimum_detectable, needed_n
 from holdfast.statistics.power import ALPHA, POWER
 

@@ -10,14 +10,20 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.results.claim_evidence import Evidence, of_change, of_cost, of_gap
-from holdfast.results.claim_settings import Claim, ClaimsTable, CostClaim, EqualClaim, GapClaim
 from holdfast.results.claim_verdicts import Verdict, verdict
 from holdfast.results.controls import controls_of
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import show
 from holdfast.results.runs import Arms
-from holdfast.results.settings import Labels
 from holdfast.results.tidy import ABSENT, csv_number, csv_p_value, csv_text
+from holdfast.settings.claims import (
+    Claim,
+    ClaimsTable,
+    CostClaim,
+    EqualClaim,
+    GapClaim,
+)
+from holdfast.settings.labels import Labels
 from holdfast.statistics import adjusted
 
 COLUMNS = (

@@ -9,8 +9,9 @@ from holdfast.errors import HoldfastError
 from holdfast.results.grid import Block, Cell, Table
 from holdfast.results.metrics import show
 from holdfast.results.published import UNITS, Printed, place, read
-from holdfast.results.settings import Labels, Published
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.published import Published
 
 VALUES = ("Ours", "Interval", "Published", "Difference", "In interval")
 COVERS = (

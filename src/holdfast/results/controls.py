@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from holdfast.results import cells
 from holdfast.results.metrics import Metric
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import Labels
+from holdfast.settings.labels import Labels
 from holdfast.statistics import noise_floor
 
 RATES = ("asr", "rate")

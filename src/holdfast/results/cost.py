@@ -9,8 +9,9 @@ from typing import Any
 from holdfast.errors import HoldfastError
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import tone
-from holdfast.results.settings import CostTable, Labels
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import CostTable
 from holdfast.statistics import Change, Estimate
 
 Cost = Mapping[str, Any]

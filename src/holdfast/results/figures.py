@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.results.figure_settings import (
+from holdfast.settings.figures import (
     AsrBarsFigure,
     AsrCurveFigure,
     FigureSettings,
     GapCurveFigure,
     LayerScoresFigure,
 )
-from holdfast.results.settings import Labels
+from holdfast.settings.labels import Labels
 
 
 def write_figure(

@@ -15,8 +15,10 @@ from holdfast.results import cells
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Metric, Tone, judges_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import FlipsTable, Labels, level_name
 from holdfast.results.tidy import csv_text
+from holdfast.settings.cells import level_name
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import FlipsTable
 from holdfast.statistics import Counts
 
 COLUMNS = (

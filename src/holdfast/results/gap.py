@@ -9,8 +9,9 @@ from dataclasses import replace
 from holdfast.results.around import Around, Gap, around, models_of
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import arrow, tone
-from holdfast.results.settings import GapTable, Labels
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import GapTable
 from holdfast.statistics import Change, Estimate, holm
 
 HEADINGS = ("ρ", "f_ρ", "Robustness gap ↓", "|∇f_ρ|²", "tr H", "1 / tr H", "Theorem 4.4")

@@ -10,8 +10,9 @@ from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Metric, arrow, judges_of, show, tone
 from holdfast.results.robustness import Part, Row, measure
 from holdfast.results.runs import Arms, Summary
-from holdfast.results.settings import HiddenDangerTable, Labels, RobustnessTable, Tolerance
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import HiddenDangerTable, RobustnessTable, Tolerance
 from holdfast.statistics import Change, Estimate, holm
 
 UTILITY = ("perplexity", "lm_eval")

@@ -10,8 +10,9 @@ import numpy as np
 from holdfast.errors import HoldfastError
 from holdfast.results.grid import Block, Cell, Table
 from holdfast.results.metrics import show
-from holdfast.results.settings import JudgeAgreementTable, Labels
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import JudgeAgreementTable
 from holdfast.statistics import rate
 
 INPUTS = ("clean", "noised")

@@ -11,8 +11,9 @@ from holdfast.results import cells
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Metric, judges_of, show
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import JudgeKappaTable, Labels
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import JudgeKappaTable
 from holdfast.statistics import (
     Counts,
     Estimate,

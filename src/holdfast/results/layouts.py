@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
-from holdfast.results.cell_settings import Section
 from holdfast.results.grid import BANNER, Block, Cell, Table
 from holdfast.results.metrics import Better, Metric, arrow, show, tone
 from holdfast.results.notes import footnotes
 from holdfast.results.robustness import Part, measure
 from holdfast.results.runs import Summary
-from holdfast.results.settings import Labels, RobustnessTable
 from holdfast.results.tidy import Record
+from holdfast.settings.cells import Section
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import RobustnessTable
 
 Best = set[tuple[str, str, str, str, str]]
 

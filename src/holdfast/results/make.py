@@ -15,14 +15,14 @@ from holdfast.files.atomic import (
 from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
-from holdfast.perturbations.settings import Perturbation, noise_seed
-from holdfast.results.figure_settings import FigureSettings
 from holdfast.results.figures import write_figure
 from holdfast.results.flips import Behaviors
 from holdfast.results.render.terminal import pages
-from holdfast.results.settings import Labels
 from holdfast.results.summarize import Outputs, summarize
 from holdfast.results.tables import AnyTable, write_table
+from holdfast.settings.figures import FigureSettings
+from holdfast.settings.labels import Labels
+from holdfast.settings.perturbations import Perturbation, noise_seed
 
 
 def make_summary(

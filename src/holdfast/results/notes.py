@@ -9,8 +9,9 @@ from holdfast.results.controls import controls_of
 from holdfast.results.grid import FLOOR_MARK
 from holdfast.results.metrics import UNPARSED, Metric, show
 from holdfast.results.robustness import Part, Row, family_of
-from holdfast.results.settings import Labels, RobustnessTable
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import RobustnessTable
 from holdfast.statistics import Spread, minimum_detectable
 from holdfast.statistics.power import ALPHA
 

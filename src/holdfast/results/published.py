@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.results.settings import Published, level_name
+from holdfast.settings.cells import level_name
+from holdfast.settings.published import Published
 
 FOLDER = Path(__file__).resolve().parents[3] / "published"
 PLACE = ("model", "section", "perturbation", "level", "metric")

@@ -10,8 +10,10 @@ from holdfast.results import cells
 from holdfast.results.controls import floor_of
 from holdfast.results.metrics import Metric, metric_of
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import Labels, RobustnessTable, Section, level_name
 from holdfast.results.tidy import Record
+from holdfast.settings.cells import Section, level_name
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import RobustnessTable
 from holdfast.statistics import adjusted_by_family
 
 

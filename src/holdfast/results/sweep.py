@@ -13,12 +13,13 @@ from holdfast.results.layouts import value_cell
 from holdfast.results.metrics import show
 from holdfast.results.plots import sweep as figure
 from holdfast.results.render.terminal import pages
-from holdfast.results.settings import Labels, SweepResult
 from holdfast.results.tables import save_table
 from holdfast.results.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.points import in_words, show_value
+from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate, rate
 from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept, scored
-from holdfast.sweeps.grid import in_words, show_value
 
 RULES = {
     "asr": "mean validation ASR over the perturbations",

@@ -8,7 +8,6 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_text
-from holdfast.results.claim_settings import ClaimsTable
 from holdfast.results.claims import claims_table
 from holdfast.results.comparison import compared
 from holdfast.results.cost import cost_table
@@ -22,17 +21,18 @@ from holdfast.results.layouts import robustness_table
 from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown
-from holdfast.results.settings import (
+from holdfast.results.tidy import to_csv
+from holdfast.settings.claims import ClaimsTable
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import (
     CostTable,
     FlipsTable,
     GapTable,
     HiddenDangerTable,
     JudgeAgreementTable,
     JudgeKappaTable,
-    Labels,
     RobustnessTable,
 )
-from holdfast.results.tidy import to_csv
 
 AnyTable = (
     RobustnessTable

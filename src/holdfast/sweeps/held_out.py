@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.config.settings import Validation
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.data.prepare import Kind, load
-from holdfast.data.settings import DataSource
 from holdfast.data.tables import Row, sample
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_jsonl, write_jsonl
+from holdfast.settings.data import DataSource, Validation
 
 
 @dataclass(frozen=True)

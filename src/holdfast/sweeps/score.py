@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from holdfast.checkpoints.load import REPLAY_LOG, Loaded, load_arm
-from holdfast.config.settings import Generation
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
@@ -33,10 +32,11 @@ from holdfast.gap.measure import PURPOSE
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.numerics.stream import key
 from holdfast.perturbations.registry import perturb
-from holdfast.perturbations.settings import Perturbation, Unperturbed, noise_seed
 from holdfast.progress import track
+from holdfast.settings.evaluation import Generation
+from holdfast.settings.perturbations import Perturbation, Unperturbed, noise_seed
+from holdfast.settings.sweeps import SweepSettings
 from holdfast.sweeps.diverged import require_weights
-from holdfast.sweeps.settings import SweepSettings
 
 VALIDATION_DRAW = 500  # the first draw of validation's noise: no reported number meets it
 

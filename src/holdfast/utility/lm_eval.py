@@ -11,7 +11,7 @@ import torch
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import read_jsonl
-from holdfast.utility.settings import LmEvalSettings
+from holdfast.settings.evaluation import LmEvalSettings
 
 METRICS = ("acc_norm", "acc")  # length-normalized accuracy where a task defines it
 SETTING = "utility.lm_eval.tasks"

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.results import cells
-from holdfast.results.figure_settings import AsrBarsFigure
 from holdfast.results.metrics import metric_of
 from holdfast.results.plots import style
 from holdfast.results.runs import Arms, Summary, require_same_behaviors
-from holdfast.results.settings import Labels, level_name
+from holdfast.settings.cells import level_name
+from holdfast.settings.figures import AsrBarsFigure
+from holdfast.settings.labels import Labels
 from holdfast.statistics import Estimate
 from holdfast.text import printable
 

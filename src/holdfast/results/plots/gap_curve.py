@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.around import Around, Gap, around, models_of
-from holdfast.results.figure_settings import GapCurveFigure
 from holdfast.results.plots import style
-from holdfast.results.settings import Labels
+from holdfast.settings.figures import GapCurveFigure
+from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:

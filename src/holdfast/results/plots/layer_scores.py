@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.results.figure_settings import LayerScoresFigure, ScoreSeries
 from holdfast.results.plots import style
-from holdfast.results.settings import Labels
+from holdfast.settings.figures import LayerScoresFigure, ScoreSeries
+from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.plots import style
-from holdfast.results.settings import Labels, SweepResult
+from holdfast.settings.labels import Labels
+from holdfast.settings.points import show_value
+from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate
 from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept
-from holdfast.sweeps.grid import show_value
 from holdfast.text import printable
 
 if TYPE_CHECKING:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from holdfast.errors import nearest
-from holdfast.judges.settings import PrefixList
-from holdfast.results.settings import Level
+from holdfast.settings.base import Frozen
+from holdfast.settings.cells import (
+    Level,
+)
+from holdfast.settings.judges import PrefixList
 
 MOST_POINTS = 64
 
@@ -24,10 +27,8 @@ Sweep = Annotated[
 ]
 
 
-class SweepSettings(BaseModel):
+class SweepSettings(Frozen):
     """How the points of every sweep are scored and compared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     choose: Literal["asr", "gap"] = Field(
         "asr",
@@ -90,3 +91,17 @@ def checked_sweep(sweep: Mapping[str, list[Any]], stage: type[BaseModel]) -> dic
 def _rank(value: Any) -> tuple[bool, bool, Any]:
     """Order null first, then numbers, then words."""
     return isinstance(value, str), value is not None, value
+
+
+class SweepResult(Frozen):
+    """Points of one sweep compared on validation data: a table and a figure."""
+
+    kind: Literal["sweep"] = "sweep"
+    title: str = Field(description="Headline.")
+    arm: str = Field(description="Arm that has the sweep.")
+    used: dict[str, Any] = Field(description="Values of the swept settings that the arm has.")
+    choose: Literal["asr", "gap"] = Field(description="What the chosen point has the lowest of.")
+
+    def is_used(self, values: Mapping[str, Any]) -> bool:
+        """Say whether a point with these values is the arm itself."""
+        return values == self.used

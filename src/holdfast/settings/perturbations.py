@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from holdfast.arms.settings import FirstOrder
-from holdfast.checkpoints.settings import Revision
-from holdfast.data.settings import DataSource
+from holdfast.settings.base import Frozen
+from holdfast.settings.data import DataSource
+from holdfast.settings.models import Revision
+from holdfast.settings.stages import FirstOrder
 from holdfast.text import Name, PathName, Repository
 
 WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
@@ -31,8 +32,7 @@ def noise_seed(seed: int, draw: int) -> int:
     return 1000 * seed + draw
 
 
-class _Perturbation(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Perturbation(Frozen):
     stored: ClassVar[bool] = False  # whether every level has a copy of the weights on disk
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
 
@@ -62,10 +62,9 @@ class Unperturbed(_Perturbation):
         return [("", 0)]
 
 
-class GptqLevel(BaseModel):
+class GptqLevel(Frozen):
     """One weight grid of GPTQ."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     bits: Bits = Field(4, description="bits per weight")
     group_size: WeightGroup = Field(
         128, description="weights that share a scale: a number, `channel` (a row) or `tensor`"
@@ -113,10 +112,9 @@ class Gptq(_Perturbation):
         return self
 
 
-class Variant(BaseModel):
+class Variant(Frozen):
     """A ready-made quantized checkpoint of one arm of one model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     model: str = Field(description="entry of `models` that it was made from")
     arm: str = Field("original", description="entry of `arms` that it is a copy of")
     hub: Repository | None = Field(None, description="Hugging Face repository id; needs `revision`")

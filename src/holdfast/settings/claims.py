@@ -6,10 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.results.cell_settings import All, Level, Reference, Selection, Settings
+from holdfast.settings.base import Frozen
+from holdfast.settings.cells import (
+    All,
+    Level,
+    Reference,
+    ShownModels,
+)
 
 
-class _Claim(Settings):
+class _Claim(Frozen):
     text: str = Field(description="The claim, in a few words.")
     source: str = Field("", description="Where it is made, such as `section 5.3`.")
 
@@ -68,7 +74,7 @@ class GapClaim(_Claim):
 Claim = Annotated[DirectionClaim | EqualClaim | CostClaim | GapClaim, Field(discriminator="kind")]
 
 
-class ClaimsTable(Selection):
+class ClaimsTable(ShownModels):
     """Claims, each with its estimate, its test and a verdict that follows from the data alone."""
 
     kind: Literal["claims"]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from holdfast.settings.base import Frozen
 from holdfast.text import PathName, Repository
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -18,10 +19,8 @@ SECRET = re.compile(r"(?i)token|secret|passw|signature|credential|api[-_]?key|^s
 SOURCES = ("pocket", "path", "url", "hub")
 
 
-class DataSource(BaseModel):
+class DataSource(Frozen):
     """A data file: exactly one of ``pocket``, ``path``, ``url``, ``hub``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pocket: str | None = Field(
         None, pattern=r"^[\w.-]+$", description="file name in the embedded world"
@@ -83,3 +82,71 @@ def _holds_secret(url: str) -> bool:
     parts = urlsplit(url)
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     return "@" in parts.netloc or any(map(SECRET.search, names))
+
+
+class Rows(Frozen):
+    """Rows of a data file."""
+
+    source: DataSource = Field(description="the file")
+    limit: int | None = Field(
+        None, ge=1, description="rows used (pairs: drawn by seed 0; others: the first); null: all"
+    )
+
+
+class Behaviors(Rows):
+    """Prompts that a safe model refuses, in HarmBench's or AdvBench's columns."""
+
+    exclude_tags: list[str] = Field(
+        ["hash_check"], description="behaviors with one of these tags are left out (section 5.1)"
+    )
+
+
+class ValidationPairs(Frozen):
+    """Pairs like those of D_safe, for the loss and the robustness gap of a sweep's points."""
+
+    source: DataSource | None = Field(None, description="the file; null: that of `data.safety`")
+    limit: int = Field(64, ge=1, description="pairs used, drawn by seed 0 from those left")
+
+
+class ValidationBehaviors(Behaviors):
+    """Prompts that a safe model refuses, for the validation ASR of a sweep's points.
+
+    Those that are among the reported behaviors by their text are dropped (AdvBench); behaviors
+    with an identifier that is reported are refused (HarmBench's val split, unless
+    `data.behaviors` leaves it out).
+    """
+
+    limit: int | None = Field(
+        100, ge=1, description="behaviors used, drawn by seed 0 from those left; null: all"
+    )
+
+
+class Validation(Frozen):
+    """Data that sweeps compare points on, less what training or a reported number uses."""
+
+    pairs: ValidationPairs = Field(
+        default_factory=ValidationPairs, description="held-out pairs of D_safe"
+    )
+    behaviors: ValidationBehaviors = Field(
+        description="prompts that a safe model refuses (AdvBench goals that were not trained on)"
+    )
+    benign: Rows | None = Field(
+        None, description="harmless prompts, for over-refusal; null: not measured"
+    )
+
+
+class Data(Frozen):
+    """The data sets of a run."""
+
+    max_length: int = Field(
+        1536, ge=8, description="longest training pair, in tokens (Table 5); longer ones are cut"
+    )
+    behaviors: Behaviors = Field(description="prompts that a safe model refuses (HarmBench)")
+    alignment: Rows = Field(description="pairs for first-order alignment (CB-Safety)")
+    safety: Rows = Field(description="D_safe: pairs for layer scores and refinement")
+    benign: Rows = Field(description="harmless prompts, for over-refusal")
+    perplexity: Rows = Field(description="rows joined by blank lines, for perplexity")
+    calibration: Rows = Field(description="pairs that GPTQ is calibrated on")
+    validation: Validation | None = Field(
+        None, description="what sweeps compare points on; required by an arm with `sweep`"
+    )

@@ -2,124 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.config.arms import Arm, ZerothOrderArm
-from holdfast.data.settings import DataSource
-from holdfast.gap.settings import GapSettings
-from holdfast.judges.settings import HarmBench, LlamaGuard, RefusalPrefix
-from holdfast.layers.settings import Random, Robustness, Snip, Wanda, selected
-from holdfast.perturbations.settings import Perturbation
-from holdfast.pocket.settings import WorldSettings
-from holdfast.results.figure_settings import FigureSettings
-from holdfast.results.settings import TableSettings
-from holdfast.sweeps.settings import SweepSettings
+from holdfast.settings.arms import Arm, ZerothOrderArm
+from holdfast.settings.base import Frozen
+from holdfast.settings.data import Data
+from holdfast.settings.evaluation import Generation, Utility
+from holdfast.settings.figures import FigureSettings
+from holdfast.settings.gap import GapSettings
+from holdfast.settings.judges import Judge, RefusalPrefix
+from holdfast.settings.models import ModelSettings
+from holdfast.settings.perturbations import Perturbation
+from holdfast.settings.pocket import WorldSettings
+from holdfast.settings.selections import (
+    Selection,
+    selected,
+)
+from holdfast.settings.sweeps import SweepSettings
+from holdfast.settings.tables import TableSettings
 from holdfast.text import Name, PathName
-from holdfast.utility.settings import LmEvalSettings, PerplexitySettings
 
 CATALOGUES = ("models", "arms", "selections", "perturbations", "judges", "tables", "figures")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-Selection = Annotated[Robustness | Snip | Wanda | Random, Field(discriminator="kind")]
-Judge = Annotated[HarmBench | LlamaGuard | RefusalPrefix, Field(discriminator="kind")]
-
-
-class Rows(_Frozen):
-    """Rows of a data file."""
-
-    source: DataSource = Field(description="the file")
-    limit: int | None = Field(
-        None, ge=1, description="rows used (pairs: drawn by seed 0; others: the first); null: all"
-    )
-
-
-class Behaviors(Rows):
-    """Prompts that a safe model refuses, in HarmBench's or AdvBench's columns."""
-
-    exclude_tags: list[str] = Field(
-        ["hash_check"], description="behaviors with one of these tags are left out (section 5.1)"
-    )
-
-
-class ValidationPairs(_Frozen):
-    """Pairs like those of D_safe, for the loss and the robustness gap of a sweep's points."""
-
-    source: DataSource | None = Field(None, description="the file; null: that of `data.safety`")
-    limit: int = Field(64, ge=1, description="pairs used, drawn by seed 0 from those left")
-
-
-class ValidationBehaviors(Behaviors):
-    """Prompts that a safe model refuses, for the validation ASR of a sweep's points.
-
-    Those that are among the reported behaviors by their text are dropped (AdvBench); behaviors
-    with an identifier that is reported are refused (HarmBench's val split, unless
-    `data.behaviors` leaves it out).
-    """
-
-    limit: int | None = Field(
-        100, ge=1, description="behaviors used, drawn by seed 0 from those left; null: all"
-    )
-
-
-class Validation(_Frozen):
-    """Data that sweeps compare points on, less what training or a reported number uses."""
-
-    pairs: ValidationPairs = Field(
-        default_factory=ValidationPairs, description="held-out pairs of D_safe"
-    )
-    behaviors: ValidationBehaviors = Field(
-        description="prompts that a safe model refuses (AdvBench goals that were not trained on)"
-    )
-    benign: Rows | None = Field(
-        None, description="harmless prompts, for over-refusal; null: not measured"
-    )
-
-
-class Data(_Frozen):
-    """The data sets of a run."""
-
-    max_length: int = Field(
-        1536, ge=8, description="longest training pair, in tokens (Table 5); longer ones are cut"
-    )
-    behaviors: Behaviors = Field(description="prompts that a safe model refuses (HarmBench)")
-    alignment: Rows = Field(description="pairs for first-order alignment (CB-Safety)")
-    safety: Rows = Field(description="D_safe: pairs for layer scores and refinement")
-    benign: Rows = Field(description="harmless prompts, for over-refusal")
-    perplexity: Rows = Field(description="rows joined by blank lines, for perplexity")
-    calibration: Rows = Field(description="pairs that GPTQ is calibrated on")
-    validation: Validation | None = Field(
-        None, description="what sweeps compare points on; required by an arm with `sweep`"
-    )
-
-
-class Generation(_Frozen):
-    """Greedy completions."""
-
-    max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto",
-        description="prompts a batch, halved on out-of-memory; `auto`: as many as free memory"
-        " holds, told in the log. A number makes runs comparable bit for bit across machines:"
-        " logits depend on it in their last bits. A run resumed under `auto` may choose another"
-        " number for the prompts that are left",
-    )
-
-
-class Utility(_Frozen):
-    """Measures of what a perturbation or repair costs."""
-
-    perplexity: PerplexitySettings = Field(description="windowed perplexity (GPTQ convention)")
-    lm_eval: LmEvalSettings = Field(description="zero-shot accuracy by lm-evaluation-harness")
-
-
-class Settings(_Frozen):
+class Settings(Frozen):
     """Everything a run depends on."""
 
     run: Name = Field(description="name of the run; results go to results/<run>")

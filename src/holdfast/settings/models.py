@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from holdfast.pocket.settings import BaseModelSettings, JudgeModelSettings
+from holdfast.settings.base import Frozen
+from holdfast.settings.pocket import BaseModelSettings, JudgeModelSettings
 from holdfast.text import PathName, Repository
 
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 DType = Literal["float32", "bfloat16", "float16"]
 
 
-class ScratchModel(BaseModel):
+class ScratchModel(Frozen):
     """A small Llama with a trained BPE tokenizer, made from the run's own texts.
 
     It exercises every stage at full data size where no trained weights can be had; its numbers
     mean nothing, and every table that holds one says so.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int = Field(4096, ge=300, description="BPE vocabulary size, in tokens")
     hidden_size: int = Field(64, ge=8, description="width of the residual stream")
@@ -32,10 +31,8 @@ class ScratchModel(BaseModel):
     seed: int = Field(0, ge=0, description="seed of initialisation and data order")
 
 
-class ModelSettings(BaseModel):
+class ModelSettings(Frozen):
     """A checkpoint: exactly one of ``hub``, ``path``, ``pocket``, ``pocket_judge``, ``scratch``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hub: Repository | None = Field(None, description="Hugging Face repository id; needs `revision`")
     revision: Revision | None = Field(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from holdfast.settings.base import Frozen
 
 TOP_M = (
     "layers selected: a number, or a share below 1 of a model's layers, rounded down; the paper "
@@ -28,10 +30,8 @@ def selected(top_m: float, layers: int) -> int:
     return math.floor(top_m * layers + 1e-9) if top_m < 1 else int(top_m)
 
 
-class Robustness(BaseModel):
+class Robustness(Frozen):
     """S = S_noise + quant_weight * S_quant on safety pairs (section 4.2)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["robustness"] = "robustness"
     top_m: TopM = Field(4, description=TOP_M)
@@ -66,20 +66,16 @@ class Robustness(BaseModel):
     layers_per_job: int = Field(4, gt=0, description="decoder layers that one job scores")
 
 
-class Snip(BaseModel):
+class Snip(Frozen):
     """Mean of |W| * sum over samples of |dL/dW| over a layer's linear weights (SNIP)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["snip"] = "snip"
     top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(64, gt=0, description="safety pairs, one backward pass each")
 
 
-class Wanda(BaseModel):
+class Wanda(Frozen):
     """Mean of |W_ij| * RMS of input j over a layer's linear weights (Wanda)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["wanda"] = "wanda"
     top_m: TopM = Field(4, description=TOP_M)
@@ -89,11 +85,12 @@ class Wanda(BaseModel):
     )
 
 
-class Random(BaseModel):
+class Random(Frozen):
     """Layers drawn at random: the control that a score must beat."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["random"] = "random"
     top_m: TopM = Field(4, description=TOP_M)
     seed: int = Field(0, ge=0, description="seed of the draw")
+
+
+Selection = Annotated[Robustness | Snip | Wanda | Random, Field(discriminator="kind")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-from holdfast.arms.settings import (
+from holdfast.settings.base import Frozen
+from holdfast.settings.stages import (
     FirstOrder,
     Lox,
     RandomMove,
@@ -15,23 +16,20 @@ from holdfast.arms.settings import (
     SmoothedFirstOrder,
     ZerothOrder,
 )
-from holdfast.sweeps.settings import Sweep, checked_sweep
+from holdfast.settings.sweeps import Sweep, checked_sweep
 from holdfast.text import Name
 
 
-class Original(BaseModel):
+class Original(Frozen):
     """The base model as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: Literal["original"]
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
 
 
-class _Arm(BaseModel):
+class _Arm(Frozen):
     """What every arm but ``original`` has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     move_type: ClassVar[type[BaseModel]]
     parent: Name = Field(alias="from", description="arm that the stage starts from")
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
@@ -62,7 +60,7 @@ class _Swept(_Arm):
         return checked_sweep(sweep, cls.move_type)
 
 
-class _Layers(BaseModel):
+class _Layers(Frozen):
     layers: Name = Field("all", description="entry of `selections` whose layers move, or `all`")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from holdfast.data.settings import DataSource
+from holdfast.settings.base import Frozen
+from holdfast.settings.data import DataSource
 
 # lm-eval has names of more than 80 letters, some with parentheses; a local one names a file too.
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", max_length=128)]
@@ -27,19 +28,15 @@ FOREIGN = (
 )
 
 
-class PerplexitySettings(BaseModel):
+class PerplexitySettings(Frozen):
     """Perplexity over non-overlapping windows of a text (GPTQ's convention)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: int = Field(2048, ge=2, description="tokens in a window")
     batch_size: int = Field(1, ge=1, description="windows a batch")
 
 
-class LmEvalTask(BaseModel):
+class LmEvalTask(Frozen):
     """A task: ``{}`` for one of lm-eval's own, ``data`` and ``config`` for a local one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: DataSource | None = Field(None, description="documents of a local task")
     config: dict[str, Any] | None = Field(
@@ -58,10 +55,8 @@ class LmEvalTask(BaseModel):
         return self
 
 
-class LmEvalSettings(BaseModel):
+class LmEvalSettings(Frozen):
     """Zero-shot accuracy by lm-evaluation-harness, without chat template."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: dict[TaskName, LmEvalTask] = Field(min_length=1, description="tasks and groups by name")
     limit: int | None = Field(
@@ -86,3 +81,23 @@ def _keys(value: Any) -> Iterator[str]:
     for entry in value.values() if isinstance(value, dict) else value:
         if isinstance(entry, dict | list):
             yield from _keys(entry)
+
+
+class Generation(Frozen):
+    """Greedy completions."""
+
+    max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="prompts a batch, halved on out-of-memory; `auto`: as many as free memory"
+        " holds, told in the log. A number makes runs comparable bit for bit across machines:"
+        " logits depend on it in their last bits. A run resumed under `auto` may choose another"
+        " number for the prompts that are left",
+    )
+
+
+class Utility(Frozen):
+    """Measures of what a perturbation or repair costs."""
+
+    perplexity: PerplexitySettings = Field(description="windowed perplexity (GPTQ convention)")
+    lm_eval: LmEvalSettings = Field(description="zero-shot accuracy by lm-evaluation-harness")

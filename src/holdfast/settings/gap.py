@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from holdfast.settings.base import Frozen
 
 
-class GapSettings(BaseModel):
+class GapSettings(Frozen):
     """Robustness gap Rob_rho(theta) = E f(theta + rho v) - f(theta) of arms (section 4.3).
 
     Measured on the pairs of `data.safety`, for the arms that a table of kind `gap` or a figure of
     kind `gap_curve` shows, or a claim of kind `gap` is about.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rho: list[Annotated[float, Field(gt=0)]] = Field(
         [1e-3, 2e-3, 3e-3],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from holdfast.checkpoints.settings import ModelSettings
-from holdfast.data.settings import DataSource
+from holdfast.settings.base import Frozen
+from holdfast.settings.data import DataSource
+from holdfast.settings.models import ModelSettings
 
 PrefixList = Literal["strings29", "gcg7", "lower32"]
 BatchSize = Annotated[int, Field(ge=1)] | Literal["auto"]
@@ -17,8 +18,7 @@ BATCH_SIZE = (
 )
 
 
-class _Judge(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Judge(Frozen):
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
 
 
@@ -53,3 +53,6 @@ class RefusalPrefix(_Judge):
 
     kind: Literal["refusal_prefix"]
     prefixes: PrefixList = Field("strings29", description="which list of refusal strings")
+
+
+Judge = Annotated[HarmBench | LlamaGuard | RefusalPrefix, Field(discriminator="kind")]

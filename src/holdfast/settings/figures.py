@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.results.settings import All, Level, Selection, Settings
+from holdfast.settings.base import Frozen
+from holdfast.settings.cells import All, Level
+from holdfast.settings.tables import ShownModels
 
 
-class ScoreSeries(Settings):
+class ScoreSeries(Frozen):
     """One line of a layer-score figure."""
 
     selection: str = Field(description="Layer selection that computed the scores.")
@@ -17,7 +19,7 @@ class ScoreSeries(Settings):
     label: str = Field(description="Text in the legend.")
 
 
-class LayerScoresFigure(Selection):
+class LayerScoresFigure(ShownModels):
     """Layer scores, min-max normalized (Figure 2)."""
 
     kind: Literal["layer_scores"]
@@ -27,7 +29,7 @@ class LayerScoresFigure(Selection):
     series: list[ScoreSeries] = Field(min_length=1, max_length=8, description="Lines.")
 
 
-class AsrBarsFigure(Selection):
+class AsrBarsFigure(ShownModels):
     """ASR of several arms under each perturbation, averaged over judges (Figures 3 and 4)."""
 
     kind: Literal["asr_bars"]
@@ -41,7 +43,7 @@ class AsrBarsFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
-class AsrCurveFigure(Selection):
+class AsrCurveFigure(ShownModels):
     """ASR against the strength of perturbations, such as the steps of fine-tuning attacks."""
 
     kind: Literal["asr_curve"]
@@ -57,7 +59,7 @@ class AsrCurveFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
-class LossCurveFigure(Selection):
+class LossCurveFigure(ShownModels):
     """Loss and learning rate of first-order training against the step."""
 
     kind: Literal["loss_curve"]
@@ -70,7 +72,7 @@ class LossCurveFigure(Selection):
     labels: dict[str, str] = Field({}, description="Legend text, by arm; default: the arm's label.")
 
 
-class GapCurveFigure(Selection):
+class GapCurveFigure(ShownModels):
     """Robustness gap of arms against the size of the perturbation."""
 
     kind: Literal["gap_curve"]

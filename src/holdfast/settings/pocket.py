@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from holdfast.settings.base import Frozen
 
 
-class WorldSettings(BaseModel):
+class WorldSettings(Frozen):
     """What the generator of the embedded world writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0, description="Seed of every name, fact and split.")
     behaviors: int = Field(default=150, ge=8, le=400, description="Held-out test behaviors.")
@@ -36,10 +36,8 @@ class WorldSettings(BaseModel):
     )
 
 
-class BaseModelSettings(BaseModel):
+class BaseModelSettings(Frozen):
     """Size and training of the embedded base model, a small Llama."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0, description="Seed of the weights and of the order of rows.")
     hidden_size: int = Field(
@@ -59,10 +57,8 @@ class BaseModelSettings(BaseModel):
     )
 
 
-class JudgeModelSettings(BaseModel):
+class JudgeModelSettings(Frozen):
     """Size and training of one embedded judge, cut from the first layers of the base model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: Literal["yes_no", "safe_unsafe"] = Field(description="The two words it answers with.")
     seed: int = Field(default=0, ge=0, description="Seed of the training set and its order.")

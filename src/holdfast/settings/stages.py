@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
+
+from holdfast.settings.base import Frozen
 
 Scheduler = Literal["constant_with_warmup", "cosine"]
 TrainingData = Literal["alignment", "safety"]
 
 
-class FirstOrder(BaseModel):
+class FirstOrder(Frozen):
     """Supervised fine-tuning by SGD on the response tokens (Algorithm 1, stage I; Table 5)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: TrainingData = Field(
         "alignment", description="training pairs; both sets are CB-Safety in the paper (Table 5)"
@@ -78,10 +78,8 @@ class FirstOrder(BaseModel):
         return 2 if self.optimizer == "adamw" else int(self.momentum > 0)
 
 
-class ZerothOrder(BaseModel):
+class ZerothOrder(Frozen):
     """Refinement by two-point gradient estimates (Algorithm 1, stage III; Table 5)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: TrainingData = Field(
         "safety", description="pairs the loss is taken on; both sets are CB-Safety in the paper"
@@ -170,10 +168,8 @@ TRAINING: TypeAdapter[FirstOrder | SmoothedFirstOrder] = TypeAdapter(
 )
 
 
-class Lox(BaseModel):
+class Lox(Frozen):
     """W + coefficient * (top-k part of what alignment changed), tensor by tensor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(
         6, ge=0, description="singular directions kept of each tensor; 0: all of them (released: 6)"
@@ -181,25 +177,19 @@ class Lox(BaseModel):
     coefficient: float = Field(1.25, description="how far to extrapolate (released: 1.25)")
 
 
-class Recast(BaseModel):
+class Recast(Frozen):
     """What storing in a type does to weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: Literal["bfloat16", "float16"] = Field(
         "bfloat16", description="type that the weights are rounded to; Table 5's checkpoint dtype"
     )
 
 
-class RandomMove(BaseModel):
+class RandomMove(Frozen):
     """A move that means nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     draw: int = Field(0, ge=0, description="number of the draw; another number, another move")
 
 
-class SignFlip(BaseModel):
+class SignFlip(Frozen):
     """A zeroth-order log with its scalars negated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")

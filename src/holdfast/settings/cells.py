@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from holdfast.settings.base import Frozen
 
 Level = str | int | float
 All = Literal["all"]
@@ -18,19 +20,13 @@ def level_name(level: Level) -> str:
         return str(level)
 
 
-class Settings(BaseModel):
-    """Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Selection(Settings):
+class ShownModels(Frozen):
     """Which cells are shown."""
 
     models: All | list[str] = Field("all", description="Models shown, one block each.")
 
 
-class Reference(Settings):
+class Reference(Frozen):
     """What a section's changes are measured against."""
 
     arm: str = Field(description="Arm compared with.")
@@ -39,7 +35,7 @@ class Reference(Settings):
     )
 
 
-class Section(Settings):
+class Section(Frozen):
     """Rows of one arm."""
 
     title: str = Field(

@@ -2,95 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.results.cell_settings import All, Level, Reference, Section, Selection, Settings
-from holdfast.results.cell_settings import level_name as level_name
-from holdfast.results.claim_settings import ClaimsTable
+from holdfast.settings.base import Frozen
+from holdfast.settings.cells import (
+    All,
+    Level,
+    Reference,
+    Section,
+    ShownModels,
+)
+from holdfast.settings.claims import ClaimsTable
+from holdfast.settings.published import Published
 
 
-class PerturbationLabel(Settings):
-    """How a perturbation is printed."""
-
-    label: str = Field(description="Words printed in the Perturbation column.")
-    symbol: str = Field("", description="Greek letter printed before the level, such as σ.")
-    note: str = Field("", description="Footnote that says what its levels mean.")
-    partial: bool = Field(
-        False, description="Whether some arms or models lack it; what they lack is left out."
-    )
-
-
-DEFAULT_LABELS = {
-    "none": PerturbationLabel(label="None"),
-    "w4a16": PerturbationLabel(label="Quantization"),
-    "w4a4": PerturbationLabel(label="Quantization"),
-    "gptq": PerturbationLabel(label="Quantization"),
-    "fake_quant": PerturbationLabel(label="Quantization"),
-    "weight_noise": PerturbationLabel(label="Weight noise", symbol="σ"),
-    "activation_noise": PerturbationLabel(label="Activation noise", symbol="α"),
-    "finetune": PerturbationLabel(label="Fine-tuning"),
-}
-
-
-class Labels(Settings):
-    """What names are printed as; a name without a label is printed as it is."""
-
-    models: dict[str, str] = Field({}, description="Label of each model.")
-    arms: dict[str, str] = Field({}, description="Label of each arm.")
-    perturbations: dict[str, PerturbationLabel] = Field(
-        {}, description="Label, symbol and note of each perturbation."
-    )
-
-    parents: dict[str, str] = Field({}, description="Arm that each arm is made from.")
-    points: dict[str, str] = Field(
-        {}, description="Values of its swept settings that each arm with a sweep was made with."
-    )
-
-    def model(self, name: str) -> str:
-        return self.models.get(name, name)
-
-    def arm(self, name: str) -> str:
-        return self.arms.get(name, name)
-
-    def change(self, arm: str, reference: str, under: str = "") -> str:
-        """Return what a section that compares two arms is called."""
-        return f"{self.arm(arm)} (change from {self.arm(reference)}{under})"
-
-    def perturbation(self, name: str) -> PerturbationLabel:
-        plain = PerturbationLabel(label=name.replace("_", " ").capitalize())
-        return self.perturbations.get(name) or DEFAULT_LABELS.get(name, plain)
-
-    def level(self, perturbation: str, level: str) -> str:
-        """Return a level with its symbol (``σ=2``), or a dash where there is none."""
-        symbol = self.perturbation(perturbation).symbol
-        return f"{symbol}={level}" if symbol and level else level or "–"
-
-
-class Published(Settings):
-    """Published numbers beside ours, and what their paper calls what this config calls."""
-
-    table: str = Field(description="File of `published/` that holds them, without `.csv`.")
-    models: dict[str, str] = Field(
-        description="Published name of each model; one left out has no published numbers."
-    )
-    arms: dict[str, str] = Field(
-        description="Published section of each arm; one left out has no published numbers."
-    )
-    perturbations: dict[str, str] = Field(
-        {}, description="Published name of each perturbation; one left out is not compared."
-    )
-    levels: dict[str, dict[str, Level]] = Field(
-        {}, description="Published level of each level, by perturbation; default: the same level."
-    )
-    metrics: dict[str, str] = Field(
-        description="Published name of each metric; one left out is not compared."
-    )
-
-
-class RobustnessTable(Selection):
+class RobustnessTable(ShownModels):
     """Metrics under perturbations (Tables 1, 2, 4, 6, 7, 8 and 9 of the paper)."""
 
     kind: Literal["robustness"]
@@ -140,7 +68,7 @@ class RobustnessTable(Selection):
     )
 
 
-class CostTable(Selection):
+class CostTable(ShownModels):
     """Run time and peak memory of the stages that made the arms (Table 3)."""
 
     kind: Literal["cost"]
@@ -152,7 +80,7 @@ class CostTable(Selection):
     )
 
 
-class JudgeAgreementTable(Settings):
+class JudgeAgreementTable(Frozen):
     """Agreement of each judge with the embedded world's oracle."""
 
     kind: Literal["judge_agreement"]
@@ -160,7 +88,7 @@ class JudgeAgreementTable(Settings):
     caption: str = Field("", description="Caption.")
 
 
-class JudgedCells(Selection):
+class JudgedCells(ShownModels):
     """Cells of arms, as judges see them."""
 
     title: str = Field(description="Headline.")
@@ -201,7 +129,7 @@ class FlipsTable(JudgedCells):
         return [self.section(self.arm, self.reference)]
 
 
-class Tolerance(Settings):
+class Tolerance(Frozen):
     """Harm to utility that passes as none even where it is certain."""
 
     perplexity: float = Field(0, ge=0, description="Share by which perplexity may be up.")
@@ -231,7 +159,7 @@ class HiddenDangerTable(JudgedCells):
         ]
 
 
-class GapTable(Selection):
+class GapTable(ShownModels):
     """Robustness gap, gradients and curvature of arms, and the check of Theorem 4.4."""
 
     kind: Literal["gap"]
@@ -241,20 +169,6 @@ class GapTable(Selection):
     references: dict[str, str] = Field(
         {}, description="Arm that an arm's gap is compared with, by arm; one left out: with none."
     )
-
-
-class SweepResult(Settings):
-    """Points of one sweep compared on validation data: a table and a figure."""
-
-    kind: Literal["sweep"] = "sweep"
-    title: str = Field(description="Headline.")
-    arm: str = Field(description="Arm that has the sweep.")
-    used: dict[str, Any] = Field(description="Values of the swept settings that the arm has.")
-    choose: Literal["asr", "gap"] = Field(description="What the chosen point has the lowest of.")
-
-    def is_used(self, values: Mapping[str, Any]) -> bool:
-        """Say whether a point with these values is the arm itself."""
-        return values == self.used
 
 
 TableSettings = Annotated[
