@@ -11,7 +11,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from holdfast.config import HoldfastError, load_settings
-from holdfast.devices.slurm import take_over
+from holdfast.jobs.slurm import take_over
 from holdfast.plan import Plan
 from holdfast.status import record_run
 from holdfast.files.refusals import require_writable

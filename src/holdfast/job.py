@@ -14,10 +14,10 @@ from typing import Any
 
 from holdfast.checkpoints.dates import settle
 from holdfast.claim import claim
-from holdfast.devices.lease import lease
 from holdfast.errors import HoldfastError
 from holdfast.files.manifest import is_made, verify, write_manifest
 from holdfast.files.refusals import refusal
+from holdfast.jobs.lease import lease
 from holdfast.progress import follow
 from holdfast.record import job_name, recorded
 from holdfast.text import mask

@@ -15,10 +15,10 @@ from pydantic import TypeAdapter
 
 from holdfast.__main__ import overview
 from holdfast.config import load_settings
+from holdfast.config.published import place, read
 from holdfast.errors import HoldfastError
 from holdfast.results.grid import Table
 from holdfast.results.make import make_table
-from holdfast.results.published import place, read
 from holdfast.results.render.html import to_html
 from holdfast.results.render.latex import to_latex
 from holdfast.results.render.markdown import to_markdown

@@ -21,12 +21,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from holdfast.devices import estimate
-from holdfast.devices.estimate import GIB
-from holdfast.devices.shape import shape_of, shape_of_model
 from holdfast.engine import limits
+from holdfast.engine import memory as estimate
 from holdfast.engine.batch_size import row_bytes
+from holdfast.engine.memory import GIB
 from holdfast.engine.parameters import linear_modules
+from holdfast.engine.shape import shape_of
+from holdfast.plan.shapes import shape_of_model
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.gap import GapSettings
 from holdfast.settings.models import ModelSettings
@@ -143,7 +144,7 @@ def test_models_made_by_the_run_are_described_by_their_settings() -> None:
 
 def test_estimates_import_nothing_heavy() -> None:
     code = (
-        "import sys, holdfast.devices.estimate, holdfast.devices.lease;"
+        "import sys, holdfast.engine.memory, holdfast.jobs.lease;"
         "print(sorted({'torch', 'transformers', 'huggingface_hub', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from holdfast.devices import lease as module
-from holdfast.devices.lease import lease, visible_cards
 from holdfast.errors import HoldfastError
+from holdfast.jobs import lease as module
+from holdfast.jobs.lease import lease, visible_cards
 
 CODE = """
 import time
-from holdfast.devices import lease
+from holdfast.jobs import lease
 lease.PAUSE_S = 0.05
 print(",".join(lease.lease({count})), flush=True)
 {after}

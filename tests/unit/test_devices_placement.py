@@ -19,13 +19,17 @@ from transformers import (
 )
 
 from holdfast.arms.zeroth_order import refine
-from holdfast.checkpoints import load
-from holdfast.devices import placement
-from holdfast.devices.placement import GIB, SHARE, device_map, free_cards
-from holdfast.devices.shape import Shape
+from holdfast.checkpoints import load, placement
+from holdfast.checkpoints.placement import (
+    GIB,
+    SHARE,
+    device_map,
+    free_cards,
+)
 from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss
+from holdfast.engine.shape import Shape
 from holdfast.engine.suffix import Suffix
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_json

@@ -11,9 +11,9 @@ import yaml
 from shapes import LLAMA_3_8B
 
 from holdfast.config import load_settings
-from holdfast.devices import estimate
-from holdfast.devices.resources import UNKNOWN, Memory, Resources
-from holdfast.devices.shape import shape_of
+from holdfast.engine import memory as estimate
+from holdfast.engine.shape import shape_of
+from holdfast.plan.resources import UNKNOWN, Memory, Resources
 from holdfast.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from holdfast.config import load_settings
-from holdfast.devices.runtime import TYPICAL, Runtime
-from holdfast.devices.shape import shape_of
+from holdfast.engine.shape import shape_of
+from holdfast.plan.runtime import TYPICAL, Runtime
 from holdfast.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from holdfast.devices import slurm
-from holdfast.devices.slurm import end_left_behind, take_over
 from holdfast.errors import HoldfastError
+from holdfast.jobs import slurm
+from holdfast.jobs.slurm import end_left_behind, take_over
 
 # Jobs are lines "number name" of a file; a cancelled job is listed once more before it is gone.
 SQUEUE = """#!/bin/sh

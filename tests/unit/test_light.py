@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from holdfast.light import without
+from holdfast.checkpoints.light import without
 
 
 def test_a_hidden_package_is_absent_in_the_block_and_there_after_it(

@@ -13,9 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.config import published
+from holdfast.config.published import (
+    FIELDS,
+    FOLDER,
+    Printed,
+    place,
+    read,
+)
 from holdfast.errors import HoldfastError
-from holdfast.results import published
-from holdfast.results.published import FIELDS, FOLDER, Printed, place, read
 from holdfast.settings.published import Published
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ HOOK = re.search(r"^onstart:\n(    .*\n)+", (ROOT / "Snakefile").read_text(), fl
 SNAKEFILE = f"""
 from types import SimpleNamespace
 
-from holdfast.devices.slurm import take_over
+from holdfast.jobs.slurm import take_over
 from holdfast.status import record_run
 
 plan = SimpleNamespace(

@@ -17,11 +17,11 @@ from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.checkpoints.load import CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
 from holdfast.checkpoints.records import describe_arm
-from holdfast.devices.estimate import zeroth_order
-from holdfast.devices.shape import Shape
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import measured
+from holdfast.engine.memory import zeroth_order
+from holdfast.engine.shape import Shape
 from holdfast.files.atomic import (
     atomic_dir,
     read_json,

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from holdfast.checkpoints.code import foreign_code_told
+from holdfast.checkpoints.light import without
+from holdfast.checkpoints.placement import Device, device_map, free_cards
 from holdfast.checkpoints.records import (
     ARM_FILE,
     CHECKPOINT,
@@ -18,12 +20,10 @@ from holdfast.checkpoints.records import (
     base_record,
     root_of,
 )
-from holdfast.devices.placement import Device, device_map, free_cards
-from holdfast.devices.shape import Shape, shape_of
+from holdfast.engine.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
 from holdfast.files.hub import cached_snapshot
-from holdfast.light import without
 
 # For losses of object detection and assisted generation: a fifth of a job's start-up.
 with without("scipy", "sklearn"):
@@ -60,13 +60,13 @@ def load_arm(
 
     ``folder`` holds ``model.json`` (a base model) or ``arm.json`` (a stage and its parent). The
     model goes to the roomiest card, or is spread over several where it needs them: see
-    ``devices.placement.device_map``.
+    ``checkpoints.placement.device_map``.
 
     Args:
         folder: the arm's weights folder.
         cards: free bytes by card; by default those of all cards that the job sees. Without any the
             model stays on the processors.
-        needs: the memory that the stage takes, from the model's shape (``devices.estimate``).
+        needs: the memory that the stage takes, from the model's shape (``engine.memory``).
 
     Raises:
         HoldfastError: the folder holds neither, something it refers to is missing or damaged, or

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.config import published
 from holdfast.config.arm_references import check_arms
 from holdfast.config.claims import check_claims
 from holdfast.config.controls import check_controls
 from holdfast.config.names import known
 from holdfast.errors import HoldfastError
-from holdfast.results import published
 from holdfast.settings.arms import Original, TrainedArm
 from holdfast.settings.cells import level_name
 from holdfast.settings.perturbations import Checkpoint

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from holdfast.devices.shape import Shape
 from holdfast.engine.loss import input_device
+from holdfast.engine.shape import Shape
 
 BatchSize = int | Literal["auto"]
 
@@ -49,7 +49,7 @@ def rows_that_fit(model: Any, tokens: int, limit: int) -> int:
 def row_bytes(model: Any, tokens: int) -> int:
     """Return the bytes that a row of ``tokens`` tokens takes at the peak of a forward pass.
 
-    See ``devices.shape.Shape.row_bytes``.
+    See ``engine.shape.Shape.row_bytes``.
     """
     config = model.config.get_text_config()
     heads = config.num_attention_heads

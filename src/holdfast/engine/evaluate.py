@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.checkpoints.load import Loaded, load_arm
-from holdfast.devices.placement import free_cards
+from holdfast.checkpoints.placement import free_cards
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
 from holdfast.files.atomic import read_json, write_json, write_jsonl

@@ -8,8 +8,8 @@ from typing import Any
 
 from holdfast.arms.curvature import told_of_step
 from holdfast.checkpoints.load import REPLAY_LOG, load_arm
-from holdfast.devices.estimate import gap
 from holdfast.engine.batches import encode_pairs, make_batches
+from holdfast.engine.memory import gap
 from holdfast.files.atomic import read_json, read_jsonl, sha256
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash

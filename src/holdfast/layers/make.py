@@ -33,8 +33,8 @@ def make_scores(
 
         return random.score_layers(len(layers), settings)
     from holdfast.checkpoints.load import load_arm
-    from holdfast.devices.estimate import layer_scores
     from holdfast.engine.batches import encode_pairs
+    from holdfast.engine.memory import layer_scores
     from holdfast.layers import robustness, snip, wanda
 
     loaded = load_arm(arm, needs=lambda shape: layer_scores(shape, settings, max_length))

@@ -25,7 +25,7 @@ from holdfast.checkpoints.load import (
     load_arm,
     load_tokenizer,
 )
-from holdfast.devices.placement import place
+from holdfast.checkpoints.placement import place
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from holdfast.devices.resources import Resources
-from holdfast.devices.runtime import Runtime
 from holdfast.plan.data import DataPlan
+from holdfast.plan.resources import Resources
+from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, params
 from holdfast.settings.arms import (
     Arm,

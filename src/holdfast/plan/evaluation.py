@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from holdfast.devices.resources import Memory
 from holdfast.plan.arms import ArmPlan
+from holdfast.plan.resources import Memory
 from holdfast.plan.stages import any_of, groups, params
 from holdfast.settings.perturbations import Gptq, Perturbation
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.devices.resources import Memory
 from holdfast.plan.evaluation import EvaluationPlan
+from holdfast.plan.resources import Memory
 from holdfast.plan.stages import groups, params
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from holdfast.config import published
 from holdfast.plan.gap import GapPlan
 from holdfast.plan.stages import any_of, params
-from holdfast.results import published
 from holdfast.settings.arms import Original
 from holdfast.settings.labels import Labels, PerturbationLabel
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.devices.resources import Memory
 from holdfast.plan.judging import JudgePlan
+from holdfast.plan.resources import Memory
 from holdfast.plan.stages import any_of, groups, params
 from holdfast.settings.arms import SweptArm, ZerothOrderArm
 from holdfast.settings.cells import level_name

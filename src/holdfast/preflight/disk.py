@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from holdfast.config import Settings
-from holdfast.devices.shape import Shape
+from holdfast.engine.shape import Shape
 from holdfast.files.hub import wanted
 from holdfast.plan import Plan
 from holdfast.preflight import sources

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.config import Settings
-from holdfast.devices import estimate
-from holdfast.devices.shape import Shape
+from holdfast.engine import memory as estimate
+from holdfast.engine.shape import Shape
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
 from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm

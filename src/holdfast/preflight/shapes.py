@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from holdfast.config import HoldfastError, Settings
-from holdfast.devices.shape import Shape, shape_of, shape_of_model
+from holdfast.engine.shape import Shape, shape_of
+from holdfast.plan.shapes import shape_of_model
 from holdfast.preflight import sources
 from holdfast.preflight.repositories import small_file
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from holdfast.config.published import (
+    UNITS,
+    Printed,
+    place,
+    read,
+)
 from holdfast.errors import HoldfastError
 from holdfast.results.grid import Block, Cell, Table
 from holdfast.results.metrics import show
-from holdfast.results.published import UNITS, Printed, place, read
 from holdfast.results.tidy import Record
 from holdfast.settings.labels import Labels
 from holdfast.settings.published import Published

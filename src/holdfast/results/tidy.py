@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from holdfast.config.published import Printed
 from holdfast.results.metrics import Better
-from holdfast.results.published import Printed
 from holdfast.statistics import Change, Estimate
 from holdfast.text import printable
 

@@ -42,7 +42,7 @@ def device_map(model: Any, free: Mapping[Device, int], needed: int = 0) -> dict[
     Args:
         model: the model; its weights may be on the meta device.
         free: free bytes by card, as :func:`free_cards` gives them.
-        needed: bytes that the stage takes with its weights, by ``devices.estimate``. Where one card
+        needed: bytes that the stage takes with its weights, by ``engine.memory``. Where one card
             holds the weights but not all of this, the model is spread; where all cards together do
             not hold it, the stage has to do with less.
 

@@ -11,9 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from holdfast.devices import estimate
-from holdfast.devices.estimate import CONTEXT, FLOAT32, GIB, LIBRARIES, MIB
-from holdfast.devices.shape import Shape, shape_of_model
+from holdfast.engine import memory as estimate
+from holdfast.engine.memory import (
+    CONTEXT,
+    FLOAT32,
+    GIB,
+    LIBRARIES,
+    MIB,
+)
+from holdfast.engine.shape import Shape
+from holdfast.plan.shapes import shape_of_model
 from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import FineTune

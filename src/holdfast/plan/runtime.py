@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.devices.estimate import FLOAT32
-from holdfast.devices.shape import Shape, shape_of_model
+from holdfast.engine.memory import FLOAT32
+from holdfast.engine.shape import Shape
+from holdfast.plan.shapes import shape_of_model
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.run import Settings

@@ -8,8 +8,8 @@ functions and the preflight call this.
 
 from __future__ import annotations
 
-from holdfast.devices.shape import Shape
 from holdfast.engine import limits
+from holdfast.engine.shape import Shape
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.gap import GapSettings
 from holdfast.settings.perturbations import (
