@@ -127,7 +127,7 @@ def test_alignment_lowers_asr(finished: Path) -> None:
 def test_an_exported_arm_loads_with_identical_logits(finished: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    from holdfast.checkpoints.load import load_arm
+    from holdfast.arms.load import load_arm
 
     snakemake(finished, "export_zo_robust")
     home = finished / RESULTS / "pocket" / "zo_robust" / "seed0"

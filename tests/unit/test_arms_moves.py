@@ -9,9 +9,9 @@ import tiny_llama
 import torch
 
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
+from holdfast.arms.load import FACTORS, MOVE, load_arm
 from holdfast.arms.make import make_zeroth_order
-from holdfast.arms.moves import FACTORS, MOVE, cost_of_factors, make_factors, make_move
-from holdfast.checkpoints.load import load_arm
+from holdfast.arms.moves import cost_of_factors, make_factors, make_move
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
     read_json,

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.load import base_of, load_arm
+from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
     atomic_dir,

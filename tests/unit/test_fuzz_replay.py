@@ -14,8 +14,9 @@ from fuzzing import fuzzed, places, told_or
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.arms.load import load_arm
 from holdfast.arms.zeroth_order import refine, replay
-from holdfast.checkpoints.load import base_of, load_arm
+from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
 from holdfast.settings.stages import ZerothOrder

@@ -15,8 +15,9 @@ import tiny_llama
 import torch
 from fake_hub import COMMIT, FakeHub
 
+from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.load import base_of, load_arm
+from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files import hub as module
 from holdfast.files.atomic import read_json

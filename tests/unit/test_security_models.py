@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from test_perturbations_checkpoint import awq_folder
 
 from holdfast.arms import first_order
+from holdfast.arms.load import load_arm
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.checkpoints.base import prepare_model
-from holdfast.checkpoints.load import load_arm, load_tokenizer
+from holdfast.checkpoints.load import load_tokenizer
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
 from holdfast.perturbations.checkpoint import load_copy, prepare_checkpoints

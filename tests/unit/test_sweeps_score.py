@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import tiny_llama
 
+from holdfast.arms.load import load_arm
 from holdfast.arms.make import make_first_order, make_zeroth_order
-from holdfast.checkpoints.load import load_arm
 from holdfast.engine.batches import make_batches
 from holdfast.engine.generation import generate
 from holdfast.engine.loss import response_loss

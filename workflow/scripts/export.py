@@ -3,6 +3,6 @@ from pathlib import Path
 from holdfast.job import job
 
 with job(snakemake):
-    from holdfast.checkpoints.export import export
+    from holdfast.arms.export import export
 
     export(Path(snakemake.input[0]), Path(snakemake.output[0]))

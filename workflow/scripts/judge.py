@@ -11,7 +11,7 @@ with job(snakemake) as (judges, perturbations):
     from holdfast.settings.judges import Judge
 
     def load(folder):
-        from holdfast.checkpoints.load import load_arm
+        from holdfast.arms.load import load_arm
 
         loaded = load_arm(folder)
         return loaded.model, loaded.tokenizer

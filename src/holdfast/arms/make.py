@@ -10,12 +10,13 @@ from typing import Any
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
 from holdfast.arms.finite import require_finite
 from holdfast.arms.first_order import train
+from holdfast.arms.load import REPLAY_LOG, load_arm
 from holdfast.arms.smoothed_first_order import train_smoothed
 from holdfast.arms.training_state import CHECKPOINT as TRAINING_STATE
 from holdfast.arms.training_state import TrainingStep, load_trained
 from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints.export import save_checkpoint
-from holdfast.checkpoints.load import CHECKPOINT, REPLAY_LOG, Loaded, Needs, load_arm
+from holdfast.checkpoints.load import CHECKPOINT, Loaded, Needs
 from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, encode_pairs

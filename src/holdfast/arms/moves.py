@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 
-from holdfast.arms.lox import change_factors, extrapolate, extrapolate_fully, first_factors
-from holdfast.arms.random_move import DescribedMove, measure_move, random_move
-from holdfast.arms.recast import recast
+from holdfast.arms.load import FACTORS, MOVE, REPLAY_LOG, load_arm
+from holdfast.arms.lox import change_factors, first_factors
+from holdfast.arms.random_move import measure_move
 from holdfast.arms.sign_flip import flip_signs
-from holdfast.arms.zeroth_order import replay
-from holdfast.checkpoints.load import REPLAY_LOG, device, load_arm
-from holdfast.checkpoints.records import ARM_FILE, arm_record, checked, describe_arm
+from holdfast.checkpoints.load import device
+from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.cost import measured
 from holdfast.files.atomic import atomic_dir, read_json, write_json
 from holdfast.settings.stages import (
@@ -24,8 +22,6 @@ from holdfast.settings.stages import (
     SignFlip,
 )
 
-MOVE, FACTORS = "move.json", "factors.safetensors"
-T = TypeVar("T", bound=BaseModel)
 Move = Lox | RandomMove | Recast | SignFlip
 STAGES: dict[str, type[Move]] = {
     "lox": Lox,
@@ -82,24 +78,3 @@ def make_factors(folder: Path, *, aligned: Path, base: Path, rank: int) -> dict[
 def cost_of_factors(folder: Path) -> Path:
     """Return where the cost of the factors in ``folder`` is kept: beside them."""
     return folder.with_name(f"{folder.name}.cost.json")
-
-
-def apply_move(model: Any, folder: Path) -> None:
-    """Put the move stored in ``folder`` on ``model``, its parent, in place."""
-    arm = arm_record(folder)
-    if arm.stage == "recast":
-        recast(model, _settings(Recast, arm.settings, folder))
-    elif arm.stage == "random_move":
-        random_move(model, checked(DescribedMove, read_json(folder / MOVE), str(folder / MOVE)))
-    elif arm.stage == "lox":
-        settings = _settings(Lox, arm.settings, folder)
-        if arm.other:
-            extrapolate_fully(model, load_arm(folder / arm.other, cards={}).model, settings)
-        else:
-            extrapolate(model, load_file(folder / FACTORS), settings)
-    else:
-        replay(model, read_json(folder / REPLAY_LOG))
-
-
-def _settings(kind: type[T], found: dict[str, Any], folder: Path) -> T:
-    return checked(kind, found, str(folder / ARM_FILE))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.checkpoints.code import check_origin, foreign_code_told
-from holdfast.checkpoints.load import CHECKPOINT, MODEL_FILE, load_tokenizer
+from holdfast.checkpoints.load import load_tokenizer
+from holdfast.checkpoints.records import CHECKPOINT, MODEL_FILE
 from holdfast.checkpoints.shards import check_shards
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json

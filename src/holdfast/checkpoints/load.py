@@ -1,4 +1,4 @@
-"""The one loader: a base checkpoint, and the moves that make an arm of it."""
+"""A checkpoint from its folder: weights, tokenizer, and the cards that they go to."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ import torch
 
 from holdfast.checkpoints.code import foreign_code_told
 from holdfast.checkpoints.light import without
-from holdfast.checkpoints.placement import Device, device_map, free_cards
+from holdfast.checkpoints.placement import Device, device_map
 from holdfast.checkpoints.records import (
-    ARM_FILE,
     CHECKPOINT,
-    MODEL_FILE,
-    arm_record,
     base_record,
     root_of,
 )
 from holdfast.engine.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
-from holdfast.files.atomic import read_json
 from holdfast.files.hub import cached_snapshot
 
 # For losses of object detection and assisted generation: a fifth of a job's start-up.
@@ -30,8 +26,6 @@ with without("scipy", "sklearn"):
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
     from transformers import PreTrainedTokenizerBase as Tokenizer
 
-REPLAY_LOG = "replay.json"
-TRAINED = ("first_order", "smoothed_first_order")  # stages that store a whole checkpoint
 
 Needs = Callable[[Shape], int]  # bytes, weights included
 
@@ -48,44 +42,6 @@ class Loaded:
 def device() -> torch.device:
     """Return the device that jobs compute on."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def load_arm(
-    folder: str | Path,
-    *,
-    cards: Mapping[Device, int] | None = None,
-    needs: Needs | None = None,
-) -> Loaded:
-    """Load an arm from its weights folder, composing base, checkpoint and moves.
-
-    ``folder`` holds ``model.json`` (a base model) or ``arm.json`` (a stage and its parent). The
-    model goes to the roomiest card, or is spread over several where it needs them: see
-    ``checkpoints.placement.device_map``.
-
-    Args:
-        folder: the arm's weights folder.
-        cards: free bytes by card; by default those of all cards that the job sees. Without any the
-            model stays on the processors.
-        needs: the memory that the stage takes, from the model's shape (``engine.memory``).
-
-    Raises:
-        HoldfastError: the folder holds neither, something it refers to is missing or damaged, or
-            the weights do not fit on the cards.
-    """
-    folder = Path(folder)
-    cards = free_cards() if cards is None else cards
-    if (folder / MODEL_FILE).exists():
-        return _load(checkpoint_of(folder), base_record(folder), cards, needs)
-    if not (folder / ARM_FILE).exists():
-        raise HoldfastError(f"{folder} holds no {ARM_FILE} or {MODEL_FILE}: run its stage again")
-    arm, base = arm_record(folder), base_of(folder)
-    if arm.stage in TRAINED:
-        return _load(folder / CHECKPOINT, base, cards, needs)
-    from holdfast.arms.moves import apply_move
-
-    loaded = load_arm(folder / arm.parent, cards=cards, needs=_moved(needs, folder))
-    apply_move(loaded.model, folder)
-    return loaded
 
 
 def checkpoint_of(folder: str | Path) -> Path:
@@ -123,9 +79,14 @@ def load_tokenizer(source: str | Path, remote: bool = False) -> Tokenizer:
     return tokenizer
 
 
-def _load(
+def load_checkpoint(
     source: Path, base: dict[str, Any], cards: Mapping[Device, int], needs: Needs | None
 ) -> Loaded:
+    """Load the Hugging Face folder ``source``, of which ``base`` is the ``model.json``.
+
+    Raises:
+        HoldfastError: the folder is missing, or the weights do not fit on the cards.
+    """
     if not source.is_dir():
         raise HoldfastError(f"the checkpoint {source} is missing: delete its folder and run again")
     remote = base["trust_remote_code"]
@@ -150,19 +111,6 @@ def _load(
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return Loaded(model.requires_grad_(False).eval(), tokenizer, base)
-
-
-def _moved(needs: Needs | None, folder: Path) -> Needs | None:
-    """Return the memory of a stage, or of the replay of a log before it, whichever is more."""
-    from holdfast.arms.replay_log import replay_log
-    from holdfast.numerics.stream import STREAM
-
-    if not (folder / REPLAY_LOG).exists():
-        return needs
-    log = replay_log(read_json(folder / REPLAY_LOG), STREAM)
-    copies = 2 if log.settings.momentum > 0 else 1
-    master = torch.float32.itemsize * copies * log.dimension
-    return lambda shape: max(needs(shape) if needs else 0, shape.weights + master)
 
 
 def _needed(needs: Needs | None, config: Any, dtype: str) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from holdfast.checkpoints.load import Loaded, load_arm
+from holdfast.arms.load import load_arm
+from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion

@@ -32,7 +32,7 @@ def make_scores(
         from holdfast.layers import random
 
         return random.score_layers(len(layers), settings)
-    from holdfast.checkpoints.load import load_arm
+    from holdfast.arms.load import load_arm
     from holdfast.engine.batches import encode_pairs
     from holdfast.engine.memory import layer_scores
     from holdfast.layers import robustness, snip, wanda

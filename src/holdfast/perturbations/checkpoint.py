@@ -15,17 +15,16 @@ from transformers import (
     CompressedTensorsConfig,
 )
 
+from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import (
-    ARM_FILE,
-    MODEL_FILE,
     Loaded,
     base_of,
     checkpoint_of,
-    load_arm,
     load_tokenizer,
 )
 from holdfast.checkpoints.placement import place
+from holdfast.checkpoints.records import ARM_FILE, MODEL_FILE
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.arms.first_order import train
-from holdfast.checkpoints.load import CHECKPOINT, Loaded, load_arm
+from holdfast.arms.load import load_arm
+from holdfast.checkpoints.load import CHECKPOINT, Loaded
 from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.batches import encode_pairs
 from holdfast.files.atomic import atomic_dir, read_jsonl

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.load import device, load_arm, load_tokenizer
+from holdfast.arms.load import load_arm
+from holdfast.checkpoints.load import device, load_tokenizer
 from holdfast.engine.batches import encode_pairs
 from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.files.manifest import artifact_hash

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from holdfast.checkpoints.load import REPLAY_LOG, Loaded, load_arm
+from holdfast.arms.load import REPLAY_LOG, load_arm
+from holdfast.checkpoints.load import Loaded
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
