@@ -39,6 +39,7 @@ from holdfast.files.manifest import (
     verify,
     write_manifest,
 )
+from holdfast.pocket.make import maker_of
 from holdfast.settings.models import ModelSettings
 
 
@@ -236,7 +237,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def prepare(settings: ModelSettings, folder: Path) -> Path:
     made = folder / "model"
-    prepare_model(settings, made, folder / "scratch", [])
+    prepare_model(settings, made)
     return made
 
 
@@ -287,8 +288,6 @@ def refused(copy: Path, complaint: str, tokenizer: Literal["none", "plain", "cha
         prepare_model(
             ModelSettings(path=str(copy), layers=3),
             made,
-            copy.parent / "scratch",
-            [],
             setting="models.x",
             tokenizer=tokenizer,
         )
@@ -317,7 +316,7 @@ def test_a_missing_chat_template_is_refused_where_one_is_needed(copy: Path) -> N
     (copy / "chat_template.jinja").unlink()
     refused(copy, r"models\.x\.path: the tokenizer in .* has no chat template", "chat")
     settings = ModelSettings(path=str(copy), layers=3)
-    prepare_model(settings, copy.parent / "made", copy, [], tokenizer="plain")
+    prepare_model(settings, copy.parent / "made", tokenizer="plain")
 
 
 def test_a_tokenizer_without_a_pad_token_pads_with_its_end(
@@ -328,7 +327,7 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end(
     del tokens["pad_token"]
     write_json(settings, tokens)
     made = copy.parent / "made"
-    prepare_model(ModelSettings(path=str(copy), layers=3), made, copy, [], tokenizer="chat")
+    prepare_model(ModelSettings(path=str(copy), layers=3), made, tokenizer="chat")
     assert "padded with the end-of-sequence token <end>" in capsys.readouterr().out
     assert load_arm(made).tokenizer.pad_token == "<end>"  # noqa: S105
     shutil.rmtree(made)
@@ -367,7 +366,7 @@ def test_a_scratch_model_is_made_from_the_runs_texts(tmp_path: Path) -> None:
     settings = ModelSettings(scratch=small | {"heads": 2, "context": 256, "steps": 2})
     folders = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
     for made in folders:
-        prepare_model(settings, made, tmp_path / "scratch", [texts])
+        prepare_model(settings, made, make=maker_of(settings, tmp_path / "scratch", [texts]))
     assert sha256(folders[0]) == sha256(folders[1])
     loaded = load_arm(folders[0])
     assert base_of(folders[0])["meaningless"]

@@ -59,7 +59,7 @@ def fetch(name: str = "some/llama", revision: str = COMMIT) -> Path:
 
 def test_a_model_of_the_hub_is_fetched_checked_and_loaded(hub: FakeHub, tmp_path: Path) -> None:
     settings = ModelSettings(hub="some/llama", revision=COMMIT, layers=3)
-    prepare_model(settings, tmp_path / "made", tmp_path / "scratch", [], tokenizer="chat")
+    prepare_model(settings, tmp_path / "made", tokenizer="chat")
     base = base_of(tmp_path / "made")
     assert (base["source"], base["revision"], base["layers"]) == ("some/llama", COMMIT, 3)
     tokens = torch.arange(1, 9).unsqueeze(0)
@@ -223,7 +223,7 @@ def test_a_damaged_repository_is_no_model(hub: FakeHub, tmp_path: Path) -> None:
     files[WEIGHTS] = files[WEIGHTS][:-1]
     settings = ModelSettings(hub="some/llama", revision=COMMIT, layers=3)
     with pytest.raises(HoldfastError, match=rf"models\.x\.hub: .*{WEIGHTS} is cut off"):
-        prepare_model(settings, tmp_path / "made", tmp_path, [], setting="models.x")
+        prepare_model(settings, tmp_path / "made", setting="models.x")
     assert not (tmp_path / "made").exists()
 
 

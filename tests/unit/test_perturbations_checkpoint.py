@@ -139,7 +139,7 @@ def base(tmp_path):
     tiny_llama.model().save_pretrained(tmp_path / "model")
     tiny_llama.tokenizer().save_pretrained(tmp_path / "model")
     model = ModelSettings(path=str(tmp_path / "model"), layers=3)
-    prepare_model(model, tmp_path / "base", tmp_path / "scratch", [])
+    prepare_model(model, tmp_path / "base")
     return tmp_path / "base"
 
 

@@ -70,7 +70,7 @@ def prepare(
 ) -> Path:
     made = folder.parent / "made"
     settings = ModelSettings(path=str(folder), layers=3, **more)
-    prepare_model(settings, made, folder.parent / "s", [], setting="models.x", tokenizer=tokenizer)
+    prepare_model(settings, made, setting="models.x", tokenizer=tokenizer)
     return made
 
 
@@ -224,7 +224,7 @@ def test_code_of_another_repository_is_refused_even_where_code_is_allowed(
     )
     settings = ModelSettings(hub="a/b", revision=COMMIT, layers=3, trust_remote_code=True)
     with pytest.raises(HoldfastError, match=r"code of another repository \(evil/other--own"):
-        prepare_model(settings, folder.parent / "made", folder, [], setting="models.x")
+        prepare_model(settings, folder.parent / "made", setting="models.x")
     assert not touched.exists()
 
 
@@ -269,7 +269,7 @@ def test_code_is_run_where_the_settings_allow_it(
     monkeypatch.setattr("holdfast.checkpoints.base.fetch_snapshot", lambda *_, **__: folder)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hf"))
     settings = ModelSettings(hub="a/b", revision=COMMIT, layers=3, trust_remote_code=True)
-    prepare_model(settings, tmp_path / "made", tmp_path / "s", [], setting="models.x")
+    prepare_model(settings, tmp_path / "made", setting="models.x")
     assert touched.exists()
     assert json.loads((tmp_path / "made" / "model.json").read_text())["trust_remote_code"]
     shutil.rmtree(tmp_path / "hf", ignore_errors=True)

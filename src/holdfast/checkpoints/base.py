@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +22,8 @@ TokenizerNeed = Literal["none", "plain", "chat"]
 def prepare_model(
     settings: ModelSettings,
     folder: Path,
-    scratch: Path,
-    made_from: list[Path],
     *,
+    make: Callable[[Path], None] | None = None,
     setting: str = "model",
     tokenizer: TokenizerNeed = "none",
 ) -> None:
@@ -32,9 +32,7 @@ def prepare_model(
     Args:
         settings: where the model comes from.
         folder: the model's folder under the run's results.
-        scratch: where half-done training is kept; it survives a killed job.
-        made_from: what a model made here learns from: the embedded world (``pocket``), that and
-            its base model (``pocket_judge``), or normalised data files (``scratch``).
+        make: trains a model that the run makes itself into a folder.
         setting: path of ``settings`` in the config, for the messages.
         tokenizer: whether the checkpoint must have one, and whether with a chat template.
 
@@ -44,7 +42,8 @@ def prepare_model(
     with atomic_dir(folder) as made:
         outside = _outside(settings, setting)
         if outside is None:
-            _make(settings, made / CHECKPOINT, scratch, made_from)
+            assert make
+            make(made / CHECKPOINT)
         checkpoint = outside or made / CHECKPOINT
         where = f"{setting}.{settings.kind}"
         check_origin(checkpoint, where)
@@ -78,23 +77,6 @@ def _outside(settings: ModelSettings, setting: str) -> Path | None:
         code = settings.trust_remote_code
         return fetch_snapshot(settings.hub, settings.revision, f"{setting}.hub", code=code)
     return None
-
-
-def _make(settings: ModelSettings, checkpoint: Path, scratch: Path, made_from: list[Path]) -> None:
-    if settings.pocket:
-        from holdfast.pocket.base_model import train_base_model
-
-        train_base_model(settings.pocket, made_from[0], checkpoint, scratch)
-    elif settings.pocket_judge:
-        from holdfast.pocket.judge_model import train_judge
-
-        world, base = made_from
-        train_judge(settings.pocket_judge, world, base / CHECKPOINT, checkpoint)
-    else:
-        from holdfast.checkpoints.scratch import train_scratch_model
-
-        assert settings.scratch
-        train_scratch_model(settings.scratch, made_from, checkpoint)
 
 
 def _check_tokenizer(

@@ -54,7 +54,7 @@ def prepare_checkpoints(settings: Checkpoint, *, base: Path, folder: Path) -> No
         for level, (variant,) in settings.levels.items():
             source = variant.model_dump(include={"hub", "path", "revision"})
             try:
-                prepare_model(ModelSettings(**source), made / level, made / level, [])
+                prepare_model(ModelSettings(**source), made / level)
                 _check(_folder(made / level), base)
             except HoldfastError as error:
                 raise HoldfastError(f"checkpoint '{level}' of {variant.model}: {error}") from None
