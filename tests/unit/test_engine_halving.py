@@ -16,12 +16,12 @@ from tiny_llama import random_llama, train_tokenizer
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError
+from holdfast.evaluation.lm_eval import LmEval
+from holdfast.evaluation.perplexity import window_nll
 from holdfast.files.atomic import write_jsonl
 from holdfast.layers import snip, wanda
 from holdfast.settings.evaluation import LmEvalSettings
 from holdfast.settings.selections import Snip, Wanda
-from holdfast.utility.lm_eval import LmEval
-from holdfast.utility.perplexity import window_nll
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from holdfast.arms import first_order as first_order_module
 from holdfast.arms import training_state
 from holdfast.arms.load import load_arm
 from holdfast.arms.make import make_first_order, make_zeroth_order
-from holdfast.engine import evaluate
+from holdfast.evaluation import evaluate
 from holdfast.files.atomic import (
     read_json,
     read_jsonl,

@@ -15,11 +15,11 @@ import yaml
 
 from holdfast.config import HoldfastError, load_settings
 from holdfast.data.source import cached
+from holdfast.evaluation.lm_eval import LmEval
 from holdfast.files.atomic import write_jsonl
 from holdfast.plan import Plan
 from holdfast.settings.data import DataSource
 from holdfast.settings.evaluation import LmEvalSettings
-from holdfast.utility.lm_eval import LmEval
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "config.yaml"

@@ -15,10 +15,10 @@ from tiny_llama import random_llama, train_tokenizer
 
 from holdfast.data.texts import load_texts
 from holdfast.errors import HoldfastError
+from holdfast.evaluation.lm_eval import LmEval
+from holdfast.evaluation.perplexity import perplexity, window_nll, windows
 from holdfast.files.atomic import write_jsonl
 from holdfast.settings.evaluation import LmEvalSettings, LmEvalTask
-from holdfast.utility.lm_eval import LmEval
-from holdfast.utility.perplexity import perplexity, window_nll, windows
 
 ROWS = ["", " = Bread = \n", "Flour and water, salt and time.", "Bake until brown."] * 12
 

@@ -5,7 +5,7 @@ from holdfast.job import job
 with job(snakemake) as (arm, perturbations, generation, utility, tasks):
     from pydantic import TypeAdapter
 
-    from holdfast.engine.evaluate import Evaluation, evaluate
+    from holdfast.evaluation.evaluate import Evaluation, evaluate
     from holdfast.files.journal import Journal
     from holdfast.files.manifest import artifact_hash
     from holdfast.settings.evaluation import Generation, Utility

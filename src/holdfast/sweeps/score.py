@@ -16,11 +16,11 @@ import torch
 from holdfast.arms.load import REPLAY_LOG, load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
-from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import Diverged
+from holdfast.evaluation.completions import complete, read_prompts
 from holdfast.files.atomic import (
     read_json,
     read_jsonl,

@@ -12,8 +12,10 @@ from torch import Tensor
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
-from holdfast.engine.completions import complete, read_prompts
 from holdfast.engine.generation import Completion
+from holdfast.evaluation.completions import complete, read_prompts
+from holdfast.evaluation.lm_eval import LmEval
+from holdfast.evaluation.perplexity import window_nll, windows
 from holdfast.files.atomic import read_json, write_json, write_jsonl
 from holdfast.files.journal import Journal
 from holdfast.perturbations.registry import perturb
@@ -21,8 +23,6 @@ from holdfast.plan import QUANTIZED
 from holdfast.progress import track
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.perturbations import Perturbation, noise_seed
-from holdfast.utility.lm_eval import LmEval
-from holdfast.utility.perplexity import window_nll, windows
 
 
 class Evaluation:

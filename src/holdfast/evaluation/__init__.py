@@ -1,0 +1,1 @@
+"""An arm under perturbations: completions, perplexity and accuracy."""
