@@ -5,6 +5,7 @@
 """
 
 import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
@@ -13,7 +14,7 @@ min_version("9.27")
 from holdfast.config import HoldfastError, load_settings
 from holdfast.jobs.slurm import take_over
 from holdfast.plan import Plan
-from holdfast.status import record_run
+from holdfast.jobs.status import record_run
 from holdfast.files.refusals import require_writable
 
 
@@ -48,7 +49,7 @@ onstart:
     # `status` and `preflight` make no files, so that they get a lock says nothing of other runs.
     if any(job.output for job in workflow.dag.jobs):
         take_over(workflow, plan.settings.run)
-        record_run(workflow.dag, plan)
+        record_run(workflow.dag, Path(plan.results), plan.cell_count)
 
 
 # On a cluster these run where Snakemake does: they are small, or need the network.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.status import status
+from holdfast.jobs.status import status
 from holdfast.text import tell
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from test_job import FRAME
 
-from holdfast.claim import claim
 from holdfast.files.atomic import write_json
+from holdfast.jobs.lock import locked
 
 LOCK = Path("logs") / ".job.log.lock"
 # Counts how often it is run, and takes as long as there is a file `hold`.
@@ -87,7 +87,7 @@ def test_a_second_job_works_when_the_first_is_killed(
 def test_a_lock_file_that_a_killed_process_left_is_free(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("process 1 on elsewhere")
     sentences: list[str] = []
-    with claim(tmp_path / "lock", sentences.append) as waited:
+    with locked(tmp_path / "lock", sentences.append) as waited:
         assert not waited
         assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
     assert sentences == []
@@ -102,6 +102,6 @@ def test_a_file_system_without_locks_is_told_of(
 
     sentences: list[str] = []
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with claim(tmp_path / "lock", sentences.append) as waited:
+    with locked(tmp_path / "lock", sentences.append) as waited:
         assert not waited
     assert "lock cannot be locked (No locks available)" in sentences[0]

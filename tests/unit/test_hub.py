@@ -242,7 +242,7 @@ JOB = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 folder, name, revision = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 snakemake = SimpleNamespace(

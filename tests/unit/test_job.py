@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.checkpoints.dates import settle
 from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP, write_json
 from holdfast.files.manifest import write_manifest
+from holdfast.jobs.dates import settle
 
 FRAME = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 folder = Path(sys.argv[1])
 snakemake = SimpleNamespace(

@@ -106,7 +106,7 @@ def test_a_terminal_alone_shows_a_bar() -> None:
 def test_a_job_tells_its_terminal_in_whole_lines_that_name_it(tmp_path: object) -> None:
     shown = in_terminal(f"""
 from types import SimpleNamespace
-from holdfast.job import job
+from holdfast.jobs.frame import job
 from holdfast.progress import track
 snakemake = SimpleNamespace(
     threads=1, rule="evaluate_0", wildcards={{"model": "pocket", "arm": "fo"}}, params={{}},

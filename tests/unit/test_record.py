@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.record import KILLED, SILENCE_S, read_record, record_path
+from holdfast.jobs.record import (
+    KILLED,
+    SILENCE_S,
+    read_record,
+    record_path,
+)
 
 JOB = """
 import sys
 from types import SimpleNamespace
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 snakemake = SimpleNamespace(
     threads=1, rule="data", wildcards={}, params={}, log=[sys.argv[1]], input=[], output=[],

@@ -12,8 +12,8 @@ import pytest
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import write_json
-from holdfast.record import record_path
-from holdfast.status import status
+from holdfast.jobs.record import record_path
+from holdfast.jobs.status import status
 
 START = 1000.0
 

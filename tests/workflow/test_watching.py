@@ -20,10 +20,11 @@ HOOK = re.search(r"^onstart:\n(    .*\n)+", (ROOT / "Snakefile").read_text(), fl
 # The shipped hook and rule beside four jobs: a temporary file, one that
 # waits to be let go, one that fails, and one that needs it.
 SNAKEFILE = f"""
+from pathlib import Path
 from types import SimpleNamespace
 
 from holdfast.jobs.slurm import take_over
-from holdfast.status import record_run
+from holdfast.jobs.status import record_run
 
 plan = SimpleNamespace(
     results="results/tiny",
@@ -66,7 +67,7 @@ rule after:
 SLOW = """
 import time
 from pathlib import Path
-from holdfast.job import job
+from holdfast.jobs.frame import job
 from holdfast.progress import track
 
 with job(snakemake):
@@ -78,13 +79,13 @@ with job(snakemake):
 """
 PASSING = """
 from pathlib import Path
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake):
     Path(snakemake.output[0]).touch()
 """
 BROKEN = """
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake):
     raise ValueError("broken on purpose")

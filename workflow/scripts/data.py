@@ -1,4 +1,4 @@
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake) as (kind, rows):
     from holdfast.data.prepare import prepare

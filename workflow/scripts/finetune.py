@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings, max_length):
     from holdfast.perturbations.finetune import make_finetuned

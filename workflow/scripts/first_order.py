@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 if __name__ == "__main__":  # training on several GPUs starts processes, which read this once more
     with job(snakemake) as (settings, max_length, *point):

@@ -1,7 +1,7 @@
 from functools import partial
 from pathlib import Path
 
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake) as (judges, perturbations):
     from pydantic import TypeAdapter

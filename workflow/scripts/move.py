@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake) as (stage, settings):
     from holdfast.arms.moves import STAGES, make_move

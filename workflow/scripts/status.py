@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from holdfast.errors import HoldfastError
-from holdfast.status import status
+from holdfast.jobs.status import status
 
 try:
     text = status(Path(snakemake.params.results))

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from holdfast.job import job
+from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings, labels, meaningless):
     from pydantic import TypeAdapter

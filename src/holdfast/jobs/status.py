@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
-from holdfast.plan import Plan
+from holdfast.jobs.record import Record, job_name, read_record
 from holdfast.progress import last_line
-from holdfast.record import Record, job_name, read_record
 
 STATES = ("finished", "running", "waiting", "failed")
 TAIL_BYTES = 64 * 1024
@@ -34,22 +33,27 @@ class Job(NamedTuple):
     record: Record | None
 
 
-def record_run(dag: Any, plan: Plan) -> None:
-    """Write which jobs a starting run has: from its DAG, those that make files."""
+def record_run(
+    dag: Any, results: Path, cell_count: Callable[[str, Mapping[str, str]], int]
+) -> None:
+    """Write which jobs a starting run has: from its DAG, those that make files.
+
+    ``cell_count`` says of a rule and its wildcards how many cells the job evaluates.
+    """
     jobs = [
         {
             "rule": job.rule.name,
             "wildcards": dict(job.wildcards_dict),
             "log": str(job.log[0]),
             "outputs": [str(path) for path in job.output if "temp" not in path.flags],
-            "cells": plan.cell_count(job.rule.name, job.wildcards_dict),
+            "cells": cell_count(job.rule.name, job.wildcards_dict),
             "needed": dag.needrun(job),
         }
         for job in dag.jobs
         if job.output
     ]
     jobs.sort(key=lambda job: (job["log"], job["outputs"]))
-    write_json(_path(Path(plan.results)), {"started": time.time(), "jobs": jobs})
+    write_json(_path(results), {"started": time.time(), "jobs": jobs})
 
 
 def status(results: Path) -> str:

@@ -17,7 +17,7 @@ UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # so
 
 
 @contextmanager
-def claim(path: Path, tell: Callable[[str], None]) -> Iterator[bool]:
+def locked(path: Path, tell: Callable[[str], None]) -> Iterator[bool]:
     """Hold the lock file ``path`` during the block; yield whether another process held it before.
 
     As long as another one holds it, this one waits, and ``tell`` gets a sentence that says for

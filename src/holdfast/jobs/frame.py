@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.dates import settle
-from holdfast.claim import claim
 from holdfast.errors import HoldfastError
 from holdfast.files.manifest import is_made, verify, write_manifest
 from holdfast.files.refusals import refusal
+from holdfast.jobs.dates import settle
 from holdfast.jobs.lease import lease
+from holdfast.jobs.lock import locked
+from holdfast.jobs.record import job_name, recorded
 from holdfast.progress import follow
-from holdfast.record import job_name, recorded
 from holdfast.text import mask
 
 
@@ -41,7 +41,7 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
     inputs, outputs = ([str(path) for path in of] for of in (snakemake.input, snakemake.output))
     made = (outputs, inputs, snakemake.rule, dict(snakemake.wildcards.items()), settings)
     try:
-        with claim(log.with_name(f".{log.name}.lock"), partial(_say, terminal)) as waited:
+        with locked(log.with_name(f".{log.name}.lock"), partial(_say, terminal)) as waited:
             _redirect(log)
             if os.isatty(terminal):
                 follow(terminal, job_name(snakemake.rule, dict(snakemake.wildcards.items())))
