@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.results.flips import Behaviors
-from holdfast.results.grid import Table
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.flips import Behaviors
+from holdfast.results.tables.grid import Table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.labels import Labels, PerturbationLabel
 from holdfast.settings.tables import TableSettings
 

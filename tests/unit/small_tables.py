@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.results.grid import Table
-from holdfast.results.tidy import to_csv
+from holdfast.results.tables.grid import Table
+from holdfast.results.tables.tidy import to_csv
 from holdfast.settings.tables import TableSettings
 
 JUDGES = {"harmbench": "HarmBench ASR", "llamaguard": "LlamaGuard3 ASR"}

@@ -17,11 +17,11 @@ from statsmodels.stats.multitest import multipletests
 
 from holdfast import statistics
 from holdfast.config import HoldfastError
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import TableSettings
 

@@ -17,14 +17,14 @@ from holdfast.__main__ import overview
 from holdfast.config import load_settings
 from holdfast.config.published import place, read
 from holdfast.errors import HoldfastError
-from holdfast.results.grid import Table
 from holdfast.results.make import make_table
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import pages, terminal
-from holdfast.results.tables import build_table
-from holdfast.results.tidy import COLUMNS, PUBLISHED_COLUMNS, to_csv
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.grid import Table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import pages, terminal
+from holdfast.results.tables.tidy import COLUMNS, PUBLISHED_COLUMNS, to_csv
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import TableSettings
 

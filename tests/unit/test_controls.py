@@ -11,12 +11,12 @@ from small_tables import METRICS, RUN, records, settings_of, summary
 
 from holdfast.config import HoldfastError, load_settings
 from holdfast.plan import Plan
-from holdfast.results import cells
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table
+from holdfast.results.measured import cells
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.labels import Labels
 from holdfast.statistics import noise_floor
 

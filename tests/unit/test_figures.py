@@ -14,10 +14,16 @@ from pydantic import TypeAdapter
 
 from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import cells
-from holdfast.results.figures import write_figure
-from holdfast.results.plots import asr_bars, asr_curve, layer_scores, loss_curve, style
-from holdfast.results.runs import Arms
+from holdfast.results.figures import (
+    asr_bars,
+    asr_curve,
+    layer_scores,
+    loss_curve,
+    style,
+)
+from holdfast.results.figures.draw import write_figure
+from holdfast.results.measured import cells
+from holdfast.results.measured.runs import Arms
 from holdfast.settings.figures import FigureSettings, ScoreSeries
 from holdfast.settings.labels import Labels, PerturbationLabel
 

@@ -23,10 +23,10 @@ from judged_tables import (
     summary,
 )
 
-from holdfast.results.flips import Behaviors
-from holdfast.results.grid import BANNER
-from holdfast.results.render.latex import to_latex
-from holdfast.results.tables import build_table
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.flips import Behaviors
+from holdfast.results.tables.grid import BANNER
+from holdfast.results.tables.render.latex import to_latex
 
 
 def test_degenerate_completions_are_a_column_where_they_are_asked_for() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from holdfast.errors import HoldfastError
-from holdfast.results.cells import counts, find_cell
-from holdfast.results.summarize import Outputs, summarize
+from holdfast.results.measured.cells import counts, find_cell
+from holdfast.results.summary import Outputs, summarize
 
 IDS, BENIGN = ["a", "b", "c"], ["x", "y"]
 

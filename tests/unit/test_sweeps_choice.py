@@ -12,10 +12,10 @@ import yaml
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
-from holdfast.results.sweep import make_sweep
 from holdfast.settings.labels import Labels, PerturbationLabel
 from holdfast.settings.sweeps import SweepResult
 from holdfast.sweeps.choice import choose, scored
+from holdfast.sweeps.table import make_sweep
 
 LABELS = Labels(
     models={"m": "Model <1>"},

@@ -16,13 +16,13 @@ from statsmodels.stats.multitest import multipletests
 
 from holdfast import statistics
 from holdfast.errors import HoldfastError
-from holdfast.results import cells
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table, write_table
-from holdfast.results.tidy import COLUMNS, to_csv
+from holdfast.results.measured import cells
+from holdfast.results.tables.build import build_table, write_table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
+from holdfast.results.tables.tidy import COLUMNS, to_csv
 from holdfast.settings.labels import Labels, PerturbationLabel
 from holdfast.settings.tables import TableSettings
 

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 from small_tables import records
 
 from holdfast.errors import HoldfastError
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.tables import TableSettings
 
 COSTS = [

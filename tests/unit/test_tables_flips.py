@@ -22,13 +22,13 @@ from judged_tables import (
 )
 
 from holdfast.errors import HoldfastError
-from holdfast.results.flips import COLUMNS, Behaviors
-from holdfast.results.grid import Table
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table, write_table
+from holdfast.results.tables.build import build_table, write_table
+from holdfast.results.tables.flips import COLUMNS, Behaviors
+from holdfast.results.tables.grid import Table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 
 
 def flips(fo: list[Any], zo: list[Any], size: int = 4, **changes: Any) -> Table:

@@ -13,10 +13,10 @@ from scipy import stats
 from small_tables import records
 
 from holdfast.errors import HoldfastError
-from holdfast.results.figures import write_figure
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table, write_table
+from holdfast.results.figures.draw import write_figure
+from holdfast.results.tables.build import build_table, write_table
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.tables import TableSettings
 

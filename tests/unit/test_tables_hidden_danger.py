@@ -24,10 +24,10 @@ from judged_tables import (
 )
 
 from holdfast.errors import HoldfastError
-from holdfast.results import cells
-from holdfast.results.metrics import metric_of
-from holdfast.results.tables import build_table
-from holdfast.results.tidy import to_csv
+from holdfast.results.measured import cells
+from holdfast.results.measured.metrics import metric_of
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.tidy import to_csv
 
 HARMED = [nll + 0.3 + i / 1000 for i, nll in enumerate(QUIET)]
 NOISY = [nll + (0.3 if i % 2 else -0.2) for i, nll in enumerate(QUIET)]

@@ -20,8 +20,8 @@ from judged_tables import (
 )
 
 from holdfast.errors import HoldfastError
-from holdfast.results.tables import build_table
-from holdfast.results.tidy import to_csv
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.tidy import to_csv
 from holdfast.statistics.kappa import agreement, kappa
 
 TABLE = st.tuples(*[st.integers(0, 60)] * 4)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_tables import RUN, records, settings_of, summary
 
-from holdfast.results.grid import Table
-from holdfast.results.render.html import to_html
-from holdfast.results.render.latex import escape as escape_latex
-from holdfast.results.render.latex import to_latex
-from holdfast.results.render.markdown import to_markdown
-from holdfast.results.render.terminal import terminal
-from holdfast.results.tables import build_table
+from holdfast.results.tables.build import build_table
+from holdfast.results.tables.grid import Table
+from holdfast.results.tables.render.html import to_html
+from holdfast.results.tables.render.latex import escape as escape_latex
+from holdfast.results.tables.render.latex import to_latex
+from holdfast.results.tables.render.markdown import to_markdown
+from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.labels import Labels
 
 HOSTILE = "=[x] *a* `b` | $y$ <script>alert(1)</script> \\input{z} & % # _ ~ ^ {} \x1b[31m \n end"

@@ -3,9 +3,9 @@ from pathlib import Path
 from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings, labels, meaningless):
-    from holdfast.results.sweep import make_sweep
     from holdfast.settings.labels import Labels
     from holdfast.settings.sweeps import SweepResult
+    from holdfast.sweeps.table import make_sweep
 
     make_sweep(
         SweepResult.model_validate(settings),

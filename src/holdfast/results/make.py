@@ -15,11 +15,11 @@ from holdfast.files.atomic import (
 from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
-from holdfast.results.figures import write_figure
-from holdfast.results.flips import Behaviors
-from holdfast.results.render.terminal import pages
-from holdfast.results.summarize import Outputs, summarize
-from holdfast.results.tables import AnyTable, write_table
+from holdfast.results.figures.draw import write_figure
+from holdfast.results.summary import Outputs, summarize
+from holdfast.results.tables.build import AnyTable, write_table
+from holdfast.results.tables.flips import Behaviors
+from holdfast.results.tables.render.terminal import pages
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.labels import Labels
 from holdfast.settings.perturbations import Perturbation, noise_seed

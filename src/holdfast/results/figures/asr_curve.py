@@ -1,0 +1,124 @@
+"""ASR of several arms against the strength of a perturbation: one panel a perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast.errors import HoldfastError
+from holdfast.results.figures import style
+from holdfast.results.measured import cells
+from holdfast.results.measured.metrics import metric_of
+from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.settings.figures import AsrCurveFigure
+from holdfast.settings.labels import Labels
+from holdfast.statistics import Estimate
+from holdfast.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curve = list[tuple[float, Estimate]]  # strength, from 0 on, and average ASR
+
+
+def draw(
+    settings: AsrCurveFigure,
+    summaries: Sequence[Summary],
+    out_prefix: str | Path,
+    labels: Labels,
+    meaningless: bool,
+) -> None:
+    """Draw the figure from the content of summary.json files."""
+    arms = Arms(summaries)
+    models = arms.models(settings.models)
+    panels = [(model, name) for model in models for name in settings.perturbations]
+    measured = [
+        [curve(settings, arms, model, arm, name) for arm in settings.arms] for model, name in panels
+    ]
+    shown = [arms.find(model, arm) for model in models for arm in settings.arms]
+    with style.canvas(len(panels), 8.0, 2.7) as (figure, axes):
+        for ax, (model, name), curves in zip(axes, panels, measured, strict=True):
+            names = [settings.labels.get(arm, labels.arm(arm)) for arm in settings.arms]
+            _panel(ax, [printable(one) for one in names], curves)
+            what = labels.perturbation(name)
+            title = [labels.model(model)] if len(models) > 1 else []
+            ax.set_title(printable(": ".join([*title, what.label])))
+            ax.set_xlabel(printable(what.symbol))
+            ax.set_ylabel(printable(settings.ylabel))
+        style.legend(axes[0])
+        meaningless = meaningless or any(summary["meaningless"] for summary in shown)
+        note = _note(settings, shown[0], labels, measured)
+        style.finish(figure, settings.title, note, meaningless)
+        style.save(figure, out_prefix)
+
+
+def curve(settings: AsrCurveFigure, arms: Arms, model: str, arm: str, perturbation: str) -> Curve:
+    """Return an arm's average ASR, unperturbed and at each strength, ascending.
+
+    Raises HoldfastError naming the summary or cell that is missing, or a level that is no number.
+    """
+    summary = arms.find(model, arm)
+    require_same_behaviors(summary, arms.find(model, settings.arms[0]))
+    for name in settings.metrics:
+        if (metric := metric_of(summary, name)).kind != "asr":
+            raise HoldfastError(f"metric '{name}' is a {metric.kind}, and curves show ASR only")
+    tested = [cell for cell in summary["cells"] if cell["perturbation"] == perturbation]
+    if not tested:
+        raise HoldfastError(
+            f"the summary of {model}/{arm} has no cells of '{perturbation}': run it again"
+        )
+    found = [(0.0, cells.find_cell(summary, "none", ""))]
+    for cell in tested:
+        try:
+            found.append((float(cell["level"]), cell))
+        except ValueError:
+            raise HoldfastError(
+                f"level '{cell['level']}' of '{perturbation}' is no number to draw a curve over"
+            ) from None
+    return [
+        (strength, cells.average_rate(cell, settings.metrics))
+        for strength, cell in sorted(found, key=lambda one: one[0])
+    ]
+
+
+def _panel(ax: Axes, names: Sequence[str], curves: Sequence[Curve]) -> None:
+    span = max(strength for curve in curves for strength, _ in curve)
+    for index, (name, points) in enumerate(zip(names, curves, strict=True)):
+        shift = (index - (len(curves) - 1) / 2) * span * 0.006  # whiskers side by side
+        values = [one.value for _, one in points]
+        low = [one.value - (one.low or 0.0) for _, one in points]
+        high = [(one.high or 0.0) - one.value for _, one in points]
+        ax.errorbar(
+            [strength + shift for strength, _ in points],
+            values,
+            yerr=(low, high),
+            label=name,
+            color=style.COLORS[index],
+            linestyle=style.LINES[index],
+            marker=style.MARKERS[index],
+            markersize=5,
+            markerfacecolor="white",
+            linewidth=1.6,
+            elinewidth=0.9,
+            capsize=2.5,
+        )
+    ax.set_ylim(bottom=0)
+    ax.grid(axis="y")
+
+
+def _note(
+    settings: AsrCurveFigure,
+    summary: Summary,
+    labels: Labels,
+    measured: Sequence[Sequence[Curve]],
+) -> str:
+    judges = [metric_of(summary, name).label for name in settings.metrics]
+    mean = f"Mean of {', '.join(judges)}" if len(judges) > 1 else judges[0]
+    units = measured[0][0][0][1].units
+    what = [labels.perturbation(name) for name in settings.perturbations]
+    notes = "".join(f" {one.label}: {one.note}." for one in what if one.note)
+    return printable(
+        f"{mean}; lower is better. At 0: unperturbed. Whiskers: 95 % intervals over {units:,} "
+        f"behaviors, as in the tables.{notes}"
+    )

@@ -1,0 +1,122 @@
+"""Layer scores of several selections, min-max normalized (Figure 2 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.errors import HoldfastError, nearest
+from holdfast.results.figures import style
+from holdfast.settings.figures import LayerScoresFigure, ScoreSeries
+from holdfast.settings.labels import Labels
+from holdfast.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Selection = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One normalized line: ``values`` and ``errors`` of shape (layers,)."""
+
+    label: str
+    values: NDArray[np.float64]
+    errors: NDArray[np.float64] | None
+    top: tuple[int, ...]
+
+
+def draw(
+    settings: LayerScoresFigure,
+    selections: Sequence[Selection],
+    out_prefix: str | Path,
+    labels: Labels,
+    meaningless: bool,
+) -> None:
+    """Draw the figure from the content of selection.json files, one panel a model."""
+    models = (
+        list(dict.fromkeys(selection["model"] for selection in selections))
+        if settings.models == "all"
+        else settings.models
+    )
+    panels = [
+        (m, [line(settings.arm, m, one, selections) for one in settings.series]) for m in models
+    ]
+    if not panels:
+        raise HoldfastError("there is no selection.json to show: select layers first")
+    with style.canvas(len(panels), 8.6, 3.0) as (figure, axes):
+        for ax, (model, lines) in zip(axes, panels, strict=True):
+            _panel(ax, labels.model(model), lines)
+        axes[-1].set_xlabel("Decoder layer")
+        style.legend(axes[0])
+        note = "Filled: layers the selection chose. Bars: ± one standard error over draws."
+        style.finish(figure, settings.title, note, meaningless)
+        style.save(figure, out_prefix)
+
+
+def line(arm: str, model: str, series: ScoreSeries, selections: Sequence[Selection]) -> Line:
+    """Return one normalized line, averaged over seeds; errors shrink by the same range.
+
+    Raises HoldfastError naming the selection or score that is missing. A constant score has no
+    range: its line is zero.
+    """
+    found = [
+        one
+        for one in selections
+        if (one["model"], one["arm"], one["selection"]) == (model, arm, series.selection)
+    ]
+    if not found:
+        raise HoldfastError(
+            f"the selection.json of model '{model}', arm '{arm}', selection "
+            f"'{series.selection}' is missing"
+        )
+    for one in found:
+        if series.score not in one["scores"]:
+            raise HoldfastError(
+                f"selection '{series.selection}' has no score '{series.score}': it has "
+                f"{', '.join(one['scores'])}{nearest(series.score, one['scores'])}"
+            )
+    scores = np.asarray([one["scores"][series.score] for one in found], np.float64).mean(axis=0)
+    errors = [(one.get("standard_errors") or {}).get(series.score) for one in found]
+    low, spread = float(scores.min()), float(np.ptp(scores)) or 1.0
+    scaled = None
+    if all(error is not None for error in errors):
+        squares = np.square(np.asarray(errors, dtype=np.float64))
+        scaled = np.sqrt(squares.sum(axis=0)) / len(found) / spread
+    top = tuple(found[0]["top"]) if len(found) == 1 else ()
+    return Line(series.label, (scores - low) / spread, scaled, top)
+
+
+def _panel(ax: Axes, title: str, lines: Sequence[Line]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for index, one in enumerate(lines):
+        color, marker = style.COLORS[index], style.MARKERS[index]
+        layers = np.arange(len(one.values))
+        ax.errorbar(
+            layers,
+            one.values,
+            yerr=one.errors,
+            label=printable(one.label),
+            color=color,
+            linestyle=style.LINES[index],
+            linewidth=1.6,
+            marker=marker,
+            markersize=4.6,
+            markerfacecolor="white",
+            elinewidth=0.9,
+            capsize=2,
+        )
+        chosen = sorted(one.top)
+        ax.plot(chosen, one.values[chosen], marker, color=color, markersize=7.5, zorder=5)
+    ax.set_title(printable(title))
+    ax.set_ylabel("Score, min–max normalized")
+    ax.grid(axis="y")
+    ax.set_xlim(-0.6, max(len(one.values) for one in lines) - 0.4)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=16, integer=True))

@@ -1,0 +1,1 @@
+"""What a run measured: summaries pooled into cells, with their errors."""

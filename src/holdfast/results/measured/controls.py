@@ -1,0 +1,53 @@
+"""The noise floor of a cell: what its control arms, whose moves mean nothing, do to a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.results.measured import cells
+from holdfast.results.measured.metrics import Metric
+from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.settings.labels import Labels
+from holdfast.statistics import noise_floor
+
+RATES = ("asr", "rate")
+
+
+def controls_of(controls: Sequence[str], reference: str, parents: Mapping[str, str]) -> list[str]:
+    """Return the controls that are made from the reference arm: moves that start there."""
+    return [control for control in controls if parents.get(control) == reference]
+
+
+def floor_of(
+    arms: Arms,
+    controls: Sequence[str],
+    summary: Summary,
+    reference: Summary,
+    place: tuple[str, str],
+    metric: Metric,
+    labels: Labels,
+) -> float | None:
+    """Return the noise floor of ``summary``'s change from the reference's cell at ``place``.
+
+    Over the controls made from the reference, ``summary``'s own arm left out, and their training
+    seeds, each against the reference of the same seed. None for other metrics than rates, and
+    where no control is left.
+    """
+    if metric.kind not in RATES:
+        return None
+    deltas: list[float] = []
+    for name in controls_of(controls, reference["arm"], labels.parents):
+        if name == summary["arm"]:
+            continue
+        control = arms.find(reference["model"], name)
+        require_same_behaviors(control, reference)
+        cell = cells.cell_if_any(control, *place, labels)
+        if cell is not None:
+            there = _rates(cells.find_cell(reference, *place), metric, reference)
+            deltas += [a - b for a, b in zip(_rates(cell, metric, control), there, strict=True)]
+    return noise_floor(deltas)
+
+
+def _rates(cell: cells.Cell, metric: Metric, summary: Summary) -> list[float]:
+    """Return the rate of each training seed."""
+    return cells.rates(cell, metric.name, len(summary["seeds"]))

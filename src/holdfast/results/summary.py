@@ -1,0 +1,234 @@
+"""Build the summary of one arm and seed: a few kilobytes that tables and figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.metrics import UNPARSED
+
+Row = Mapping[str, Any]
+Place = tuple[str, int, str]  # level, draw, prompt id
+SYMBOLS = {"yes": "1", "no": "0", "unparsed": "?"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What was measured under one perturbation.
+
+    ``completions``: rows of completions.jsonl. ``utility``: content of utility.json, or None.
+    ``noise_seeds``: the seed of each draw, by level; empty where nothing is drawn.
+    """
+
+    completions: Sequence[Row]
+    utility: Mapping[str, Any] | None = None
+    noise_seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def summarize(
+    *,
+    model: str,
+    arm: str,
+    seed: int,
+    behaviors: Sequence[str],
+    behaviors_sha256: str,
+    benign: Sequence[str],
+    outputs: Mapping[str, Outputs],
+    verdicts: Mapping[str, Sequence[Row]],
+    judge_labels: Mapping[str, str],
+    is_degenerate: Callable[[str], bool],
+    refuses: Callable[[str], bool],
+    meaningless: bool,
+    versions: Mapping[str, str],
+    dtype: str,
+) -> dict[str, Any]:
+    """Return the content of summary.json.
+
+    ``behaviors``, ``benign``: ids in order, which is the order of every outcome string.
+    ``outputs``: by perturbation, in the order tables show. ``verdicts``: rows by judge.
+    Raises HoldfastError naming the first completion, verdict or utility cell that is missing,
+    repeated or unknown.
+    """
+    judged = {judge: _verdicts(judge, rows) for judge, rows in verdicts.items()}
+    cells = [
+        cell
+        for perturbation, measured in outputs.items()
+        for cell in _cells(
+            perturbation, measured, behaviors, benign, judged, is_degenerate, refuses
+        )
+    ]
+    return {
+        "schema": 1,
+        "model": model,
+        "arm": arm,
+        "seed": seed,
+        "behaviors": len(behaviors),
+        "behaviors_sha256": behaviors_sha256,
+        "meaningless": meaningless,
+        "versions": dict(versions),
+        "dtype": dtype,
+        "metrics": _metrics(cells, judge_labels),
+        "cells": cells,
+    }
+
+
+def _metrics(cells: Sequence[Row], judge_labels: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    def entry(kind: str, better: str, label: str) -> dict[str, str]:
+        return {"kind": kind, "better": better, "label": label}
+
+    metrics = {judge: entry("asr", "lower", label) for judge, label in judge_labels.items()}
+    if all("perplexity" in cell for cell in cells):
+        metrics["perplexity"] = entry("perplexity", "lower", "PPL")
+    if all("lm_eval" in cell for cell in cells):
+        metrics["lm_eval"] = entry("accuracy", "higher", "lm-eval")
+    if all("over_refusal" in cell["outcomes"] for cell in cells):
+        metrics["over_refusal"] = entry("rate", "lower", "Over-refusal")
+    metrics["degenerate"] = entry("rate", "lower", "Degenerate")
+    for judge, label in judge_labels.items():
+        metrics[f"{UNPARSED}{judge}"] = entry("rate", "lower", f"Unparsed {label}")
+    return metrics
+
+
+def _cells(
+    perturbation: str,
+    measured: Outputs,
+    behaviors: Sequence[str],
+    benign: Sequence[str],
+    judged: Mapping[str, Mapping[tuple[str, Place], str]],
+    is_degenerate: Callable[[str], bool],
+    refuses: Callable[[str], bool],
+) -> list[dict[str, Any]]:
+    harmful = _texts(perturbation, measured.completions, "behaviors", behaviors)
+    harmless = _texts(perturbation, measured.completions, "benign", benign)
+    draws: dict[str, set[int]] = {}
+    for level, draw, _ in harmful:
+        draws.setdefault(level, set()).add(draw)
+    cells = []
+    for level, present in draws.items():
+        order = sorted(present)
+        where = f"{perturbation} {level}".strip()
+        degenerate = _strings(harmful, level, order, behaviors, is_degenerate, where)
+        outcomes = {"degenerate": degenerate}
+        if benign:
+            outcomes["over_refusal"] = _strings(harmless, level, order, benign, refuses, where)
+        for judge, found in judged.items():
+            outcomes[judge] = _judged(judge, found, perturbation, level, order, behaviors)
+        seeds = [int(seed) for seed in measured.noise_seeds.get(level, ())]
+        cell = {
+            "perturbation": perturbation,
+            "level": level,
+            "draws": len(order),
+            "noise_seeds": seeds,
+            "outcomes": outcomes,
+        }
+        cells.append(cell | _utility(measured.utility, level, order, where))
+    if not cells:
+        raise HoldfastError(f"no completions under '{perturbation}': generate them again")
+    return cells
+
+
+def _texts(
+    perturbation: str, rows: Iterable[Row], kind: str, known: Sequence[str]
+) -> dict[Place, str]:
+    names, texts = set(known), {}
+    for row in rows:
+        if row["set"] != kind:
+            continue
+        place = (row["level"], row["draw"], row["id"])
+        if place in texts or row["id"] not in names:
+            problem = "repeats" if place in texts else "has the unknown"
+            raise HoldfastError(
+                f"completions under '{perturbation}', level '{row['level']}', draw {row['draw']}: "
+                f"the file {problem} id '{row['id']}'; delete it and run again"
+            )
+        texts[place] = row["completion"]
+    return texts
+
+
+def _strings(
+    texts: Mapping[Place, str],
+    level: str,
+    draws: Sequence[int],
+    ids: Sequence[str],
+    flag: Callable[[str], bool],
+    where: str,
+) -> list[str]:
+    strings = []
+    for draw in draws:
+        missing = next((one for one in ids if (level, draw, one) not in texts), None)
+        if missing is not None:
+            raise HoldfastError(
+                f"no completion under '{where}', draw {draw}, for '{missing}': generate again"
+            )
+        strings.append("".join("01"[flag(texts[level, draw, one])] for one in ids))
+    return strings
+
+
+def _verdicts(judge: str, rows: Iterable[Row]) -> dict[tuple[str, Place], str]:
+    found: dict[tuple[str, Place], str] = {}
+    for row in rows:
+        key = (row["perturbation"], (row["level"], row["draw"], row["id"]))
+        if key in found or row["verdict"] not in SYMBOLS:
+            problem = "is repeated" if key in found else f"is '{row['verdict']}'"
+            raise HoldfastError(
+                f"verdict of judge '{judge}' for '{row['id']}' under {row['perturbation']} "
+                f"{row['level']} {problem}: delete the verdicts and judge again"
+            )
+        found[key] = SYMBOLS[row["verdict"]]
+    return found
+
+
+def _judged(
+    judge: str,
+    found: Mapping[tuple[str, Place], str],
+    perturbation: str,
+    level: str,
+    draws: Sequence[int],
+    behaviors: Sequence[str],
+) -> list[str]:
+    strings = []
+    for draw in draws:
+        symbols = [found.get((perturbation, (level, draw, one))) for one in behaviors]
+        if None in symbols:
+            raise HoldfastError(
+                f"judge '{judge}' has no verdict for '{behaviors[symbols.index(None)]}' under "
+                f"{perturbation} {level}, draw {draw}: judge again"
+            )
+        strings.append("".join(symbol for symbol in symbols if symbol))
+    return strings
+
+
+def _utility(
+    utility: Mapping[str, Any] | None, level: str, draws: Sequence[int], where: str
+) -> dict[str, Any]:
+    """Return the perplexity and lm_eval entries of one cell, one value a draw."""
+    if utility is None:
+        return {}
+    by_draw = {cell["draw"]: cell for cell in utility["cells"] if cell["level"] == level}
+    if set(by_draw) != set(draws):
+        raise HoldfastError(
+            f"utility.json under '{where}' has draws {sorted(by_draw)}, the completions "
+            f"{list(draws)}: measure utility again"
+        )
+    cells = [by_draw[draw] for draw in draws]
+    entries: dict[str, Any] = {}
+    if all(cell.get("perplexity") for cell in cells):
+        entries["perplexity"] = [cell["perplexity"] for cell in cells]
+    if all(cell.get("lm_eval") for cell in cells):
+        entries["lm_eval"] = {
+            task: {
+                "metric": first["metric"],
+                "scores": [_packed(cell["lm_eval"][task]["scores"]) for cell in cells],
+            }
+            for task, first in cells[0]["lm_eval"].items()
+        }
+    return entries
+
+
+def _packed(scores: Sequence[float]) -> str | list[float]:
+    """Return 0/1 scores as a string, a sixth of the size; other scores as they are."""
+    if all(score in (0, 1) for score in scores):
+        return "".join("01"[int(score)] for score in scores)
+    return list(scores)

@@ -1,0 +1,252 @@
+"""The table of claims: what the data support, what they contradict, and what they leave open."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.controls import controls_of
+from holdfast.results.measured.metrics import show
+from holdfast.results.measured.runs import Arms
+from holdfast.results.tables.claims.evidence import (
+    Evidence,
+    of_change,
+    of_cost,
+    of_gap,
+)
+from holdfast.results.tables.claims.verdicts import Verdict, verdict
+from holdfast.results.tables.grid import (
+    BANNER,
+    Block,
+    Cell,
+    Table,
+)
+from holdfast.results.tables.tidy import (
+    ABSENT,
+    csv_number,
+    csv_p_value,
+    csv_text,
+)
+from holdfast.settings.claims import (
+    Claim,
+    ClaimsTable,
+    CostClaim,
+    EqualClaim,
+    GapClaim,
+)
+from holdfast.settings.labels import Labels
+from holdfast.statistics import adjusted
+
+COLUMNS = (
+    "model", "claim", "text", "source", "kind", "metric", "estimate", "ci_low", "ci_high", "n",
+    "unit", "p_value", "p_adjusted", "noise_floor", "verdict", "needs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One claim about one model."""
+
+    model: str
+    name: str
+    claim: Claim
+    found: Evidence
+    p_adjusted: float | None
+    verdict: Verdict
+
+
+def claims_table(
+    name: str,
+    settings: ClaimsTable,
+    inputs: Sequence[Mapping[str, Any]],
+    labels: Labels,
+    meaningless: bool = False,
+) -> Table:
+    """Build the table: a row a claim, in the order of the catalogue, model by model.
+
+    ``inputs``: the content of the summary.json, cost.json and gap.json files. Raises HoldfastError
+    naming the claim and what is missing.
+    """
+    summaries = [one for one in inputs if "cells" in one]
+    gaps = [one for one in inputs if "rho" in one]
+    costs = [one for one in inputs if "stage" in one]
+    arms = Arms(summaries, settings.draws)
+    present = list(dict.fromkeys(str(one.get("model", "")) for one in inputs))
+    models = present if settings.models == "all" else settings.models
+    if not models:
+        raise HoldfastError("there is no summary to show: run the evaluation first")
+    rows = _judged(settings, models, arms, costs, gaps, labels)
+    blocks = [
+        Block(labels.model(model), "", tuple(_row(row) for row in rows if row.model == model))
+        for model in models
+    ]
+    meaningless |= any(one["meaningless"] for one in summaries)
+    return Table(
+        name,
+        settings.title,
+        settings.caption,
+        BANNER if meaningless else "",
+        (),
+        ("Claim", "From", "Verdict", "Estimate", "p", "Noise floor", "To tell"),
+        3,
+        tuple(blocks),
+        tuple(_notes(settings, rows, labels)),
+        (),
+        csv=_csv(rows),
+    )
+
+
+def _judged(
+    settings: ClaimsTable,
+    models: Sequence[str],
+    arms: Arms,
+    costs: Sequence[Mapping[str, Any]],
+    gaps: Sequence[Mapping[str, Any]],
+    labels: Labels,
+) -> list[Judged]:
+    found: list[tuple[str, str, Claim, Evidence]] = []
+    for model in models:
+        for name, claim in settings.catalogue.items():
+            try:
+                if isinstance(claim, CostClaim):
+                    evidence = of_cost(claim, costs, model)
+                elif isinstance(claim, GapClaim):
+                    evidence = of_gap(claim, gaps, model)
+                else:
+                    evidence = of_change(claim, arms, model, settings.controls, labels)
+            except HoldfastError as error:
+                raise HoldfastError(f"claim '{name}': {error}") from None
+            found.append((model, name, claim, evidence))
+    plain = [p for *_, claim, one in found if (p := _tested(claim, one)) is not None]
+    together = iter(adjusted(plain, settings.adjust))
+    rows = []
+    for model, name, claim, one in found:
+        p = None if _tested(claim, one) is None else next(together)
+        rows.append(Judged(model, name, claim, one, p, verdict(claim, one, p, len(plain))))
+    return rows
+
+
+def _tested(claim: Claim, found: Evidence) -> float | None:
+    """Return the p-value that decides on a claim: of a direction or a gap."""
+    return found.p_value if claim.kind in ("lower", "higher", "gap") else None
+
+
+def _row(row: Judged) -> tuple[Cell, ...]:
+    found = row.found
+    ends = [_amount(row.claim, end) for end in (found.low, found.high) if end is not None]
+    p, floor = row.p_adjusted, found.noise_floor
+    return (
+        Cell(row.claim.text),
+        Cell(row.claim.source or "–"),
+        Cell(row.verdict.word),
+        Cell(_amount(row.claim, found.value), interval=" to ".join(ends)),
+        Cell("–" if p is None else "<.0001" if p < 1e-4 else show(p)),
+        Cell("–" if floor is None else f"±{show(floor)}"),
+        Cell(row.verdict.needs or "–"),
+    )
+
+
+def _amount(claim: Claim, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(claim, CostClaim):
+        return f"{value:.2f}×"
+    if _metric(claim) == "perplexity":
+        return f"{100 * value:+.2f} %"
+    return f"{value:+.4f}"
+
+
+def _metric(claim: Claim) -> str:
+    if isinstance(claim, CostClaim):
+        return claim.measure
+    return "robustness_gap" if isinstance(claim, GapClaim) else " ".join(claim.metrics)
+
+
+def _csv(rows: Iterable[Judged]) -> str:
+    """Return the CSV; a perplexity's estimate is a share of the reference's, a cost's a ratio."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        claim, found = row.claim, row.found
+        texts = (row.model, row.name, claim.text, claim.source, claim.kind, _metric(claim))
+        writer.writerow(
+            [
+                *map(csv_text, texts),
+                *map(csv_number, (found.value, found.low, found.high)),
+                found.n,
+                found.unit,
+                *map(csv_p_value, (found.p_value, row.p_adjusted)),
+                csv_number(found.noise_floor),
+                row.verdict.word,
+                row.verdict.needs or ABSENT,
+            ]
+        )
+    return out.getvalue()
+
+
+def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Iterable[str]:
+    tests = sum(_tested(row.claim, row.found) is not None for row in rows)
+    kinds = {row.claim.kind for row in rows}
+    yield (
+        "Estimate: the paired change from the claim's reference, averaged over its cells and"
+        " judges, each alike; in small print its 95 % interval."
+        " Verdicts follow from these numbers alone."
+    )
+    if kinds & {"lower", "higher", "gap"}:
+        method = {"holm": "Holm", "bh": "Benjamini and Hochberg"}[settings.adjust]
+        yield (
+            f"Lower, or higher: supported where p < .05, adjusted ({method}) over the {tests} such"
+            " claims shown, and the change goes that way; contradicted where it goes the other;"
+            " else it cannot be told."
+        )
+    if "gap" in kinds:
+        yield (
+            "Robustness gap: E f(θ + ρv) − f(θ) in nats a response token, paired by noise draw, or"
+            " by training seed where there are several; lower, by the same rule."
+        )
+    if "equal" in kinds:
+        margins = dict.fromkeys(
+            f"{' '.join(row.claim.metrics)} {_margin(row.claim)}"
+            for row in rows
+            if isinstance(row.claim, EqualClaim)
+        )
+        yield (
+            f"Barely moves: supported where the whole interval is within a margin"
+            f" ({', '.join(margins)}), contradicted where it is wholly outside."
+        )
+    if "cost" in kinds:
+        limits = dict.fromkeys(
+            f"{row.claim.text}: {row.claim.limit:g}"
+            for row in rows
+            if isinstance(row.claim, CostClaim)
+        )
+        yield (
+            f"Cost: a ratio, held to a limit ({'; '.join(limits)}); with one training seed it has"
+            " no interval, and timings change from run to run."
+        )
+    yield (
+        "To tell: the units that would settle it with power .8 if the change seen is the true one"
+        " (n, which adds no seeds), or what else is missing. Intervals and tests cover other"
+        " training seeds where there are several; with one they are given that seed, and cover"
+        " other noise draws, unless the claim's cells have unlike numbers of them."
+    )
+    if settings.controls and any(row.found.noise_floor is not None for row in rows):
+        shown = dict.fromkeys(
+            labels.arm(control)
+            for claim in settings.sections
+            for control in controls_of(settings.controls, claim.reference.arm, labels.parents)
+        )
+        yield (
+            "Noise floor: what one more meaningless change stays below with 95 % probability, from"
+            f" {', '.join(shown)}; no direction is told inside it."
+        )
+
+
+def _margin(claim: EqualClaim) -> str:
+    share = claim.metrics == ["perplexity"]
+    return f"±{100 * claim.margin:g} %" if share else f"±{claim.margin:g}"

@@ -1,0 +1,128 @@
+"""Run time and peak memory of the stages that made the arms (Table 3 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.metrics import tone
+from holdfast.results.tables.grid import (
+    BANNER,
+    Block,
+    Cell,
+    Table,
+)
+from holdfast.results.tables.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import CostTable
+from holdfast.statistics import Change, Estimate
+
+Cost = Mapping[str, Any]
+MIB = 2**20
+ROWS = (
+    ("wall_s", "Run time", "{:.1f} s"),
+    ("peak_memory_bytes", "Peak memory", "{:.0f} MiB"),
+    ("forward_passes", "Compute", "{:,.0f} passes"),
+)
+
+
+def cost_table(
+    name: str,
+    settings: CostTable,
+    costs: Sequence[Cost],
+    labels: Labels,
+    meaningless: bool = False,
+) -> Table:
+    """Build a cost table: arms as columns, ratios to the first arm; seeds are averaged.
+
+    ``costs``: the content of the cost.json files; ``meaningless``: a model shown is random or
+    untrained, which they do not say. Raises HoldfastError naming a missing one.
+    """
+    present = list(dict.fromkeys(cost.get("model", "") for cost in costs))
+    models = present if settings.models == "all" else settings.models
+    if not models:
+        raise HoldfastError(f"table '{name}' has no cost.json to read: run the training first")
+    blocks, records, shown = [], [], []
+    for model in models:
+        found = [_of_arm(costs, model, arm) for arm in settings.arms]
+        shown += [cost for group in found for cost in group]
+        rows = []
+        for field, label, form in ROWS:
+            measured = [_record(model, field, group) for group in found]
+            measured = [measured[0], *(_against(record, measured[0]) for record in measured[1:])]
+            records += measured
+            rows.append((Cell(f"{label} ↓"), *(_cell(one, measured[0], form) for one in measured)))
+        steps = [
+            ", ".join(dict.fromkeys(f"{cost['steps']:,}" for cost in group)) for group in found
+        ]
+        rows.append((Cell("Steps"), *map(Cell, steps)))
+        blocks.append(Block(labels.model(model), "", tuple(rows)))
+    return Table(
+        name,
+        settings.title,
+        settings.caption,
+        BANNER if meaningless else "",
+        (),
+        ("Metric", *map(labels.arm, settings.arms)),
+        1,
+        tuple(blocks),
+        _notes(settings, shown, labels),
+        tuple(records),
+    )
+
+
+def _of_arm(costs: Sequence[Cost], model: str, arm: str) -> list[Cost]:
+    found = [cost for cost in costs if (cost.get("model", ""), cost["arm"]) == (model, arm)]
+    if not found:
+        raise HoldfastError(f"the cost.json of {f'{model}/' if model else ''}{arm} is missing")
+    return found
+
+
+def _record(model: str, field: str, group: Sequence[Cost]) -> Record:
+    value = fmean(cost[field] for cost in group)
+    estimate = Estimate(value, None, None, len(group), 1)
+    return Record(model, group[0]["arm"], "", "", field, "lower", estimate)
+
+
+def _against(record: Record, first: Record) -> Record:
+    delta = Change(record.estimate.value - first.estimate.value, None, None, None)
+    where = (record.model, record.arm, record.perturbation, record.level, record.metric)
+    return Record(*where, record.better, record.estimate, first.arm, delta)
+
+
+def _cell(record: Record, first: Record, form: str) -> Cell:
+    value = record.estimate.value
+    text = form.format(value / MIB if record.metric == "peak_memory_bytes" else value)
+    if record.change is None or first.estimate.value == 0:
+        return Cell(text)
+    ratio = f"{value / first.estimate.value:.2f}"
+    delta = record.change.delta / first.estimate.value
+    return Cell(text, amount=f"{ratio}×", tone=tone(delta, "lower", 2))
+
+
+def _notes(settings: CostTable, costs: Sequence[Cost], labels: Labels) -> tuple[str, ...]:
+    stages = dict.fromkeys(f"{labels.arm(cost['arm'])}: {cost['stage']}" for cost in costs)
+    devices = list(dict.fromkeys(cost["device"] for cost in costs))
+    kinds = list(dict.fromkeys(cost["memory_kind"] for cost in costs))
+    notes = [
+        f"Each column is the cost of its own stage, not of the arms it starts from "
+        f"({'; '.join(stages)}). In parentheses: ratio to {labels.arm(settings.arms[0])}.",
+        f"Device: {', '.join(devices)}. Peak memory is {', '.join(kinds)}. Values are means over "
+        "seeds; timings change from run to run.",
+    ]
+    resumed = dict.fromkeys(labels.arm(cost["arm"]) for cost in costs if cost.get("resumed"))
+    notes.append(
+        "Compute counts forward passes of one sample; a backward pass counts as two, a pass from"
+        " a middle layer by its share of the layers."
+    )
+    if resumed:
+        notes.append(
+            "Interrupted and resumed: "
+            f"{', '.join(resumed)}. The run time covers only the last part; "
+            "make the arm again from the start to measure all of it."
+        )
+    if len(devices) > 1 or len(kinds) > 1:
+        notes.append("The stages were measured in different ways, so their ratios are no guide.")
+    return tuple(notes)

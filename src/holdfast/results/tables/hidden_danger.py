@@ -1,0 +1,234 @@
+"""Cells that pass a check of utility, but not one of safety."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.metrics import (
+    Metric,
+    arrow,
+    judges_of,
+    show,
+    tone,
+)
+from holdfast.results.measured.runs import Arms, Summary
+from holdfast.results.tables.grid import (
+    BANNER,
+    Block,
+    Cell,
+    Table,
+)
+from holdfast.results.tables.robustness.measure import Part, Row, measure
+from holdfast.results.tables.tidy import Record
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import HiddenDangerTable, RobustnessTable, Tolerance
+from holdfast.statistics import Change, Estimate, holm
+
+UTILITY = ("perplexity", "lm_eval")
+BESIDE = ("over_refusal", "degenerate")
+LIMITS = (0.05, 0.01, 0.001)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One cell beside its reference.
+
+    ``adjusted``: p-values of its judges, after Holm. ``tolerance``: see the setting.
+    """
+
+    part: Part
+    row: Row
+    adjusted: Mapping[str, float]
+    tolerance: Tolerance
+
+    def record(self, metric: str) -> Record:
+        return next(record for record in self.row.records if record.metric == metric)
+
+    @property
+    def unharmed(self) -> bool:
+        """Whether no measure of utility is known to be worse, by more than is tolerated."""
+        measured = [record for record in self.row.records if record.metric in UTILITY]
+        return all(_passes(record, self.tolerance.of(record.metric)) for record in measured)
+
+    @property
+    def up(self) -> bool:
+        """Whether some judge's ASR is up."""
+        return any(
+            p < LIMITS[0] and _change(self.record(judge)).delta > 0
+            for judge, p in self.adjusted.items()
+        )
+
+
+def hidden_danger_table(
+    name: str, settings: HiddenDangerTable, summaries: Sequence[Summary], labels: Labels
+) -> Table:
+    """Build the table; raise HoldfastError when an input or every measure of utility is missing.
+
+    A cell is listed when no measured utility (perplexity, lm-eval) is worse by more than is
+    tolerated with its interval wholly on the worse side, and some judge's ASR is up by the paired
+    test, adjusted by Holm over all judges and cells looked through. The CSV also has each arm's
+    share of such cells.
+    """
+    arms = Arms(summaries)
+    first = arms.find(arms.models(settings.models)[0], settings.arms[0])
+    judges = judges_of(first, settings.metrics)
+    parts = measure(_columns(settings, judges), summaries, labels)
+    metrics = _ordered(parts[0].metrics)
+    if metrics[0].name not in UTILITY:
+        raise HoldfastError("neither perplexity nor lm-eval was measured for every arm shown")
+    checked = _checked(parts, [judge.name for judge in judges], settings.tolerance)
+    blocks: list[Block] = []
+    for model in dict.fromkeys(part.model for part in parts):
+        cells = [cell for cell in checked if cell.part.model == model]
+        rows = [_row(cell, metrics, labels) for cell in cells if cell.unharmed and cell.up]
+        if not rows:
+            blank = [Cell("")] * (2 + len(metrics))
+            among = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+            rows = [(Cell(f"None found among {among}."), *blank)]
+        blocks.append(Block(labels.model(model), "", tuple(rows)))
+    return Table(
+        name,
+        settings.title,
+        settings.caption,
+        BANNER if any(part.summary["meaningless"] for part in parts) else "",
+        (),
+        ("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
+        3,
+        tuple(blocks),
+        _notes(settings, checked, metrics, labels),
+        tuple(_records(parts, checked, metrics)),
+    )
+
+
+def _columns(settings: HiddenDangerTable, judges: Sequence[Metric]) -> RobustnessTable:
+    """Return the robustness table that has all cells looked through, and all columns."""
+    return RobustnessTable(
+        kind="robustness",
+        title=settings.title,
+        models=settings.models,
+        sections=settings.sections,
+        metrics=[judge.name for judge in judges],
+        extra_metrics=[*UTILITY, *BESIDE],
+    )
+
+
+def _ordered(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return utility first, then the judges, then the rest."""
+    order = dict.fromkeys(UTILITY, -1) | dict.fromkeys(BESIDE, 1)
+    return sorted(metrics, key=lambda metric: order.get(metric.name, 0))
+
+
+def _checked(parts: Sequence[Part], judges: Sequence[str], tolerance: Tolerance) -> list[Checked]:
+    compared = [(part, row) for part in parts for row in part.rows if row.records[0].change]
+    tested = [
+        (number, record.metric, _change(record).p_value)
+        for number, (_, row) in enumerate(compared)
+        for record in row.records
+        if record.metric in judges
+    ]
+    adjusted = holm([1.0 if p is None else p for *_, p in tested])
+    found: list[dict[str, float]] = [{} for _ in compared]
+    for (number, judge, _), p in zip(tested, adjusted, strict=True):
+        found[number][judge] = p
+    return [Checked(*cell, p, tolerance) for cell, p in zip(compared, found, strict=True)]
+
+
+def _change(record: Record) -> Change:
+    assert record.change is not None
+    return record.change
+
+
+def _passes(record: Record, tolerance: float) -> bool:
+    change, value = _change(record), record.estimate.value
+    if record.metric == "perplexity":
+        tolerance *= value - change.delta  # relative to the reference
+    sign = 1 if record.better == "lower" else -1
+    if sign * change.delta <= tolerance:
+        return True
+    # Without an interval, a change for the worse may be anything.
+    bound = change.low if sign > 0 else change.high
+    return bound is not None and sign * bound <= 0
+
+
+def _passing(metric: Metric, tolerance: float) -> str:
+    way = "up" if metric.better == "lower" else "down"
+    if not tolerance:
+        return f"{metric.label} is not {way}"
+    amount = f"{100 * tolerance:g} %" if metric.name == "perplexity" else f"{tolerance:g}"
+    return f"{metric.label} is {way} by at most {amount}"
+
+
+def _row(cell: Checked, metrics: Sequence[Metric], labels: Labels) -> tuple[Cell, ...]:
+    row = cell.row
+    stars = {judge: "*" * sum(p < limit for limit in LIMITS) for judge, p in cell.adjusted.items()}
+    return (
+        Cell(labels.arm(cell.part.section.arm)),
+        Cell(labels.perturbation(row.perturbation).label),
+        Cell(labels.level(row.perturbation, row.level)),
+        *(_value(cell.record(metric.name), stars.get(metric.name, "")) for metric in metrics),
+    )
+
+
+def _value(record: Record, stars: str) -> Cell:
+    """Format a value and its change, with the interval of the change, which decides."""
+    change = _change(record)
+    bounds = [show(bound, 3) for bound in (change.low, change.high) if bound is not None]
+    return Cell(
+        show(record.estimate.value),
+        arrow(change.delta),
+        show(abs(change.delta)),
+        stars,
+        " to ".join(bounds),
+        tone(change.delta, record.better),
+    )
+
+
+def _records(
+    parts: Sequence[Part], checked: Sequence[Checked], metrics: Sequence[Metric]
+) -> list[Record]:
+    """Return the cells listed, after each arm's share of them among its cells."""
+    records = []
+    for part in parts:
+        cells = [cell for cell in checked if cell.part is part]
+        listed = [cell for cell in cells if cell.unharmed and cell.up]
+        if cells:
+            share = Estimate(len(listed) / len(cells), None, None, len(cells), 1)
+            where = (part.model, part.section.arm, "", "")
+            records.append(Record(*where, "hidden_danger", "lower", share))
+        records += [cell.record(metric.name) for cell in listed for metric in metrics]
+    return records
+
+
+def _notes(
+    settings: HiddenDangerTable,
+    checked: Sequence[Checked],
+    metrics: Sequence[Metric],
+    labels: Labels,
+) -> tuple[str, ...]:
+    unharmed = [cell for cell in checked if cell.unharmed]
+    both = sum(cell.up for cell in unharmed)
+    utility = " and ".join(
+        _passing(metric, settings.tolerance.of(metric.name))
+        for metric in metrics
+        if metric.name in UTILITY
+    )
+    tests = sum(len(cell.adjusted) for cell in checked)
+    reference = settings.reference
+    against = "the same arm, unperturbed"
+    if reference:
+        how = "unperturbed" if reference.perturbation == "none" else "in the same cell"
+        against = f"{labels.arm(reference.arm)}, {how}"
+    return (
+        f"Of {len(checked)} cells, utility looks unharmed in {len(unharmed)}, ASR is up in "
+        f"{sum(cell.up for cell in checked)}, and both in {both}{' (listed)' if both else ''}. "
+        f"Changes, and the 95 % intervals in small print, are against {against}.",
+        f"Utility looks unharmed: {utility}, or else the interval of the change holds zero. "
+        "That does not show that nothing was lost: few windows or items make wide intervals.",
+        f"ASR is up: by at least one judge, paired over behaviors, p < .05 after Holm over {tests} "
+        "tests (all judges and cells looked through); * p < .05, ** p < .01, *** p < .001. Other "
+        "changes have no stars here.",
+        "Degenerate: completions that are repetition or gibberish; where they are many, what a "
+        "judge calls an attack success may be none.",
+    )

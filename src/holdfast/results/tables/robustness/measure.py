@@ -1,0 +1,152 @@
+"""The measurements of a robustness table: every section's cells, with paired changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from holdfast.errors import HoldfastError
+from holdfast.results.measured import cells
+from holdfast.results.measured.controls import floor_of
+from holdfast.results.measured.metrics import Metric, metric_of
+from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.tables.tidy import Record
+from holdfast.settings.cells import Section, level_name
+from holdfast.settings.labels import Labels
+from holdfast.settings.tables import RobustnessTable
+from holdfast.statistics import adjusted_by_family
+
+
+@dataclass(frozen=True)
+class Row:
+    """One perturbation at one level: a record a metric."""
+
+    perturbation: str
+    level: str
+    cell: cells.Cell
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section of one model."""
+
+    model: str
+    section: Section
+    summary: Summary
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...]
+
+
+def measure(settings: RobustnessTable, summaries: Sequence[Summary], labels: Labels) -> list[Part]:
+    """Return the parts of a table, model by model and section by section.
+
+    Raises HoldfastError naming the summary, cell or metric that is missing. What only some arms
+    have is left out where it is missing, and has no arrow where its reference lacks it.
+    """
+    arms = Arms(summaries, settings.draws)
+    models = arms.models(settings.models)
+    used = [arms.find(model, section.arm) for model in models for section in settings.sections]
+    names = [*settings.metrics]
+    for extra in settings.extra_metrics:
+        if extra not in names and all(extra in summary["metrics"] for summary in used):
+            names.append(extra)
+    parts = [
+        _part(arms, model, section, names, settings, labels)
+        for model in models
+        for section in settings.sections
+    ]
+    if not any(part.rows for part in parts):
+        raise HoldfastError("no arm shown was tested under a perturbation shown: show others")
+    return _adjusted(parts, settings)
+
+
+def family_of(record: Record, part: int, settings: RobustnessTable) -> str:
+    """Return which comparisons a record's is adjusted with; ``part`` is the number of its part."""
+    return {"table": "", "section": str(part), "metric": record.metric}[settings.family]
+
+
+def _adjusted(parts: Sequence[Part], settings: RobustnessTable) -> list[Part]:
+    """Return the parts with p-values adjusted over each family of comparisons."""
+    families, plain = [], []
+    for number, part in enumerate(parts):
+        for row in part.rows:
+            for record in row.records:
+                if record.change and record.change.p_value is not None:
+                    families.append(family_of(record, number, settings))
+                    plain.append(record.change.p_value)
+    together = iter(adjusted_by_family(plain, families, settings.adjust))
+
+    def adjust(record: Record) -> Record:
+        tested = record.change is not None and record.change.p_value is not None
+        return replace(record, p_adjusted=next(together)) if tested else record
+
+    return [
+        replace(
+            part,
+            rows=tuple(replace(row, records=tuple(map(adjust, row.records))) for row in part.rows),
+        )
+        for part in parts
+    ]
+
+
+def _part(
+    arms: Arms,
+    model: str,
+    section: Section,
+    names: Sequence[str],
+    settings: RobustnessTable,
+    labels: Labels,
+) -> Part:
+    summary = arms.find(model, section.arm)
+    metrics = tuple(metric_of(summary, name) for name in names)
+    chosen = cells.select(summary, section.perturbations, section.levels, labels)
+    rows = tuple(_row(arms, summary, cell, section, metrics, settings, labels) for cell in chosen)
+    return Part(model, section, summary, metrics, rows)
+
+
+def _row(
+    arms: Arms,
+    summary: Summary,
+    cell: cells.Cell,
+    section: Section,
+    metrics: Sequence[Metric],
+    settings: RobustnessTable,
+    labels: Labels,
+) -> Row:
+    perturbation, level = cell["perturbation"], level_name(cell["level"])
+    reference = section.reference
+    before, name = None, ""
+    if reference is not None:
+        other = arms.find(summary["model"], reference.arm)
+        require_same_behaviors(summary, other)
+        unperturbed = reference.perturbation == "none"
+        there: tuple[str, str] = ("none", "") if unperturbed else (perturbation, level)
+        if (other["arm"], *there) != (summary["arm"], perturbation, level):
+            before = cells.cell_if_any(other, *there, labels)
+            name = "/".join(filter(None, (other["arm"], *there))) if before is not None else ""
+
+    def compared(record: Record, metric: Metric) -> Record:
+        if before is None:
+            return record
+        return replace(
+            record,
+            reference=name,
+            change=cells.change(cell, before, metric, interval=settings.change_interval),
+            noise_floor=floor_of(arms, settings.controls, summary, other, there, metric, labels),
+        )
+
+    plain = [
+        Record(
+            summary["model"],
+            summary["arm"],
+            perturbation,
+            level,
+            metric.name,
+            metric.better,
+            cells.estimate(cell, metric),
+        )
+        for metric in metrics
+    ]
+    records = tuple(map(compared, plain, metrics))
+    return Row(perturbation, level, cell, records)
