@@ -20,10 +20,11 @@ paper-tiny: .venv/installed ## the paper's jobs on small untrained models, about
 test: .venv/installed-dev ## all tests
 	$(BIN)/pytest
 
-check: .venv/installed-dev ## formatting, lint, types, and that generated files are current
+check: .venv/installed-dev ## formatting, lint, types, what may import what, and that generated files are current
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest -q tests/workflow/test_generated.py
