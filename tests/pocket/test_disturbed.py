@@ -15,11 +15,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small_run import RESULTS, ROOT, command
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP
 from holdfast.files.manifest import SUFFIX, recorded_hashes, verify
+from small_run import RESULTS, ROOT, command
 
 ARMS = RESULTS / "pocket"
 ZO = ARMS / "zo_robust" / "seed0"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+
 from small_run import RESULTS, command, snakemake
 
 # Every job of these rules is killed once, some time after it began to work.

@@ -18,8 +18,9 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+
+from browser import browse
 from small_run import RESULTS, command
-from test_report import browse
 
 OWNED = "document.body.dataset.owned=1"
 TEXTS = [

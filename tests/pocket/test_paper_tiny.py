@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from small_run import ROOT, SNAKEMAKE
 
 # One model, one table, and of its cells one level a perturbation.

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from small_run import RESULTS, snakemake
 
 OVERLAY = Path(__file__).with_name("rivals.yaml")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from small_run import RESULTS, snakemake
 
 TABLES = ("table1", "table2", "table3", "table4", "table6", "judges", "kappa", "hidden_danger")

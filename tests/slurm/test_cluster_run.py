@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from cluster import Cluster, Job, missing
 from slurm_run import (
     RESULTS,

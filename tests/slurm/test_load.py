@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster import Cluster
-
 from benchmarks.planning import through_slurm
+from cluster import Cluster
 
 
 def test_more_jobs_than_cpus_are_each_done_once(slurm: Cluster, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from dry_runs import ROOT, dry_run, snakemake
 
 

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from dry_runs import ROOT, dry_run
 
 README = (ROOT / "README.md").read_text().replace("<40-digit commit>", "a" * 40)

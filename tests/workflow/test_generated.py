@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
 from holdfast.config import document
-
-ROOT = Path(__file__).resolve().parents[2]
+from places import ROOT
 
 
 def test_the_schema_is_current() -> None:

@@ -21,8 +21,8 @@ from holdfast.config import HoldfastError, Settings, load_settings
 from holdfast.data.prepare import prepare
 from holdfast.settings.data import DataSource
 from holdfast.settings.selections import selected
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 SECONDS = 15
 HARMFUL = "a harmful completion"

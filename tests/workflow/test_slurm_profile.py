@@ -14,8 +14,8 @@ import yaml
 from holdfast.config import load_settings
 from holdfast.plan import Plan
 from holdfast.settings.models import ModelSettings
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PROFILE = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from places import ROOT
+
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 HOLDFAST = [sys.executable, "-m", "holdfast", "status", "results/tiny"]
 HOOK = re.search(r"^onstart:\n(    .*\n)+", (ROOT / "Snakefile").read_text(), flags=re.MULTILINE)
