@@ -18,6 +18,7 @@ from transformers import (
 )
 
 import tiny_llama
+from holdfast.arms.load import load_arm
 from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints import load, placement
 from holdfast.checkpoints.placement import (
@@ -153,13 +154,13 @@ def test_the_loader_places_what_it_loads(arm: Path, monkeypatch: pytest.MonkeyPa
         return 2 * shape.weights
 
     monkeypatch.setattr(load, "device_map", noted)
-    loaded = load.load_arm(arm, cards={"cpu": 4 * size}, needs=needs).model
+    loaded = load_arm(arm, cards={"cpu": 4 * size}, needs=needs).model
     assert tiny_llama.same_bits(tiny_llama.state(loaded), expected)
     assert not loaded.training
     assert asked == [(pytest.approx(size, rel=0.01), 2 * size)]
     with pytest.raises(HoldfastError, match="the model's weights take"):
-        load.load_arm(arm, cards={"cpu": size // 2})
-    load.load_arm(arm, cards={})
+        load_arm(arm, cards={"cpu": size // 2})
+    load_arm(arm, cards={})
     assert len(asked) == 2
     (arm / "child").mkdir()
     settings = ZerothOrder(steps=1, momentum=0.5, max_predicted_move=1.0)
@@ -167,7 +168,7 @@ def test_the_loader_places_what_it_loads(arm: Path, monkeypatch: pytest.MonkeyPa
     log = refine(loaded, tiny_llama.examples(8), settings, layers=[1], seed=0, journal=journal)
     write_json(arm / "child" / "arm.json", {"stage": "zeroth_order", "parent": ".."})
     write_json(arm / "child" / "replay.json", log)
-    load.load_arm(arm / "child", cards={"cpu": 4 * size})
+    load_arm(arm / "child", cards={"cpu": 4 * size})
     assert asked[2][1] == size + 2 * 4 * log["dimension"]  # master copy and momentum
 
 
@@ -196,7 +197,7 @@ def test_the_loader_takes_a_split_map(arm: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(load, "device_map", split)
     monkeypatch.setattr("transformers.modeling_utils.accelerate_dispatch", lambda *_: None)
-    model = load.load_arm(arm, cards={"cpu": 1}).model
+    model = load_arm(arm, cards={"cpu": 1}).model
     for name, parameter in model.named_parameters():
         (card,) = {card for place, card in two[0].items() if name.startswith(f"{place}.")}
         assert parameter.device.type == card

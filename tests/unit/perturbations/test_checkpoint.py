@@ -213,10 +213,9 @@ def test_an_arm_has_the_levels_that_name_it():
 
 
 def test_only_models_that_have_a_checkpoint_are_evaluated_under_it():
-    from test_plan import CONFIG
-
     from holdfast.config import load_settings
     from holdfast.plan import Plan
+    from places import CONFIG
 
     config = yaml.safe_load(CONFIG.read_text())
     config["models"]["other"] = config["models"]["pocket"]
