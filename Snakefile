@@ -13,7 +13,7 @@ min_version("9.27")
 
 from holdfast.config import HoldfastError, load_settings
 from holdfast.jobs.slurm import take_over
-from holdfast.plan import Plan
+from holdfast.plan import At, Plan
 from holdfast.jobs.status import record_run
 from holdfast.files.refusals import require_writable
 
@@ -24,18 +24,18 @@ configfile: "config/config.yaml"
 try:
     plan = Plan(load_settings(config))
     require_writable(".snakemake")
-    require_writable(plan.results)
+    require_writable(plan.paths.results)
 except HoldfastError as error:
     sys.exit(f"holdfast: {error}")
 
 
 pathvars:
-    results=plan.results,
+    results=plan.paths.results,
 
 
 wildcard_constraints:
     model=plan.names("models"),
-    arm=plan.arm_names,
+    arm=plan.arms.names,
     seed=r"\d+",
     selection=plan.names("selections"),
     chunk=r"\d+",
@@ -49,7 +49,9 @@ onstart:
     # `status` and `preflight` make no files, so that they get a lock says nothing of other runs.
     if any(job.output for job in workflow.dag.jobs):
         take_over(workflow, plan.settings.run)
-        record_run(workflow.dag, Path(plan.results), plan.cell_count)
+        record_run(
+            workflow.dag, Path(plan.paths.results), plan.evaluation.cell_count
+        )
 
 
 # On a cluster these run where Snakemake does: they are small, or need the network.

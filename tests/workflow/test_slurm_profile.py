@@ -62,5 +62,7 @@ def test_only_jobs_on_cards_name_their_kind(asked: dict[str, list[dict[str, str]
 def test_models_that_are_only_fetched_are_fetched_where_snakemake_runs() -> None:
     hub = ModelSettings(hub="org/name", revision="a" * 40, layers=2)
     plan = Plan(load_settings(yaml.safe_load((ROOT / "config" / "config.yaml").read_text())))
-    assert plan.only_fetched({"one": hub, "other": ModelSettings(path="somewhere", layers=2)})
-    assert not plan.only_fetched({"one": hub} | plan.settings.models)
+    assert plan.models.only_fetched(
+        {"one": hub, "other": ModelSettings(path="somewhere", layers=2)}
+    )
+    assert not plan.models.only_fetched({"one": hub} | plan.settings.models)

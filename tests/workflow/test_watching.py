@@ -28,13 +28,13 @@ from holdfast.jobs.slurm import take_over
 from holdfast.jobs.status import record_run
 
 plan = SimpleNamespace(
-    results="results/tiny",
+    paths=SimpleNamespace(results="results/tiny"),
     settings=SimpleNamespace(run="tiny"),
-    cell_count=lambda rule, wildcards: 0,
+    evaluation=SimpleNamespace(cell_count=lambda rule, wildcards: 0),
 )
 
 pathvars:
-    results=plan.results,
+    results=plan.paths.results,
 
 {HOOK and HOOK.group()}
 include: "{ROOT}/workflow/rules/status.smk"

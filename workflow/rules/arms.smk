@@ -1,8 +1,8 @@
 rule first_order:
     input:
-        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
-        data=lambda w: plan.data(plan.arms[w.arm].data),
-        selection=lambda w: plan.arm_selection(w.model, w.arm, w.seed),
+        lineage=plan.arms.parent_lineage,
+        data=lambda w: plan.data.path(plan.arms.entries[w.arm].data),
+        selection=plan.layers.of_arm,
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
         cost="<results>/{model}/{arm}/seed{seed}/cost.json",
@@ -12,7 +12,7 @@ rule first_order:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/first_order.tsv"
     wildcard_constraints:
-        arm=plan.first_order_arms,
+        arm=plan.arms.first_order,
     priority: 5
     conda:
         "../../envs/model.yaml"
@@ -24,17 +24,17 @@ rule first_order:
         * plan.memory.first_order(w.model, w.arm).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.first_order(w.model, w.arm),
     params:
-        settings=lambda w: plan.move_params(w.arm),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+        settings=plan.arms.params,
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/first_order.py"
 
 
 rule zeroth_order:
     input:
-        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
-        data=lambda w: plan.data(plan.arms[w.arm].data),
-        selection=lambda w: plan.arm_selection(w.model, w.arm, w.seed),
+        lineage=plan.arms.parent_lineage,
+        data=lambda w: plan.data.path(plan.arms.entries[w.arm].data),
+        selection=plan.layers.of_arm,
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
         cost="<results>/{model}/{arm}/seed{seed}/cost.json",
@@ -43,7 +43,7 @@ rule zeroth_order:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/zeroth_order.tsv"
     wildcard_constraints:
-        arm=plan.zeroth_order_arms,
+        arm=plan.arms.zeroth_order,
     priority: 3
     conda:
         "../../envs/model.yaml"
@@ -55,8 +55,8 @@ rule zeroth_order:
         * plan.memory.zeroth_order(w.model, w.arm).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.zeroth_order(w.model, w.arm),
     params:
-        settings=lambda w: plan.move_params(w.arm),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+        settings=plan.arms.params,
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/zeroth_order.py"
 
@@ -64,8 +64,8 @@ rule zeroth_order:
 # LoX and the controls: a line of JSON or a few factors beside the parent.
 rule move:
     input:
-        lineage=lambda w: plan.lineage(w.model, plan.arms[w.arm].parent, w.seed),
-        other=lambda w: plan.imitated(w.model, w.arm, w.seed),
+        lineage=plan.arms.parent_lineage,
+        other=plan.arms.imitated,
     output:
         weights=directory("<results>/{model}/{arm}/seed{seed}/weights"),
         cost="<results>/{model}/{arm}/seed{seed}/cost.json",
@@ -74,7 +74,7 @@ rule move:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/move.tsv"
     wildcard_constraints:
-        arm=plan.moved_arms,
+        arm=plan.arms.moved,
     priority: 3
     conda:
         "../../envs/model.yaml"
@@ -82,17 +82,15 @@ rule move:
         mem_mb=lambda w, attempt: attempt * plan.memory.move(w.model).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
-        settings=lambda w: plan.params(
-            "move", plan.arms[w.arm].stage, plan.arms[w.arm].move
-        ),
+        settings=plan.arms.move_params,
     script:
         "../scripts/move.py"
 
 
 rule factors:
     input:
-        aligned=lambda w: plan.lineage(w.model, w.arm, w.seed),
-        base=lambda w: plan.lineage(w.model, w.base, w.seed),
+        aligned=plan.arms.lineage,
+        base=lambda w: plan.arms.lineage(At(w.model, w.base, w.seed)),
     output:
         factors=directory("<results>/{model}/{arm}/seed{seed}/factors/{base}"),
         cost="<results>/{model}/{arm}/seed{seed}/factors/{base}.cost.json",
@@ -101,8 +99,8 @@ rule factors:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/factors_{base}.tsv"
     wildcard_constraints:
-        arm=plan.factored_arms,
-        base=plan.arm_names,
+        arm=plan.arms.factored,
+        base=plan.arms.names,
     priority: 3
     conda:
         "../../envs/model.yaml"
@@ -113,14 +111,14 @@ rule factors:
         mem_mb=lambda w, attempt: attempt * plan.memory.move(w.model).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.factors(w.model),
     params:
-        settings=lambda w: plan.params("factors", plan.factor_rank(w.arm, w.base)),
+        settings=lambda w: plan.params("factors", plan.arms.factor_rank(w.arm, w.base)),
     script:
         "../scripts/factors.py"
 
 
 rule export:
     input:
-        lambda w: plan.lineage(w.model, w.arm, w.seed),
+        plan.arms.lineage,
     output:
         directory("<results>/{model}/{arm}/seed{seed}/export"),
     log:
@@ -134,7 +132,7 @@ rule export:
         "../scripts/export.py"
 
 
-for target, folders in plan.exports().items():
+for target, folders in plan.arms.exports().items():
 
     rule:
         name:

@@ -15,7 +15,7 @@ rule pocket_world:
 
 rule data:
     input:
-        lambda w: plan.data_inputs(w.dataset),
+        plan.data.inputs,
     output:
         ensure("<results>/data/{dataset}.{suffix}", non_empty=True),
     log:
@@ -27,10 +27,10 @@ rule data:
         "../../envs/model.yaml"
     params:
         settings=lambda w: plan.params(
-            "data", plan.data_kind(w.dataset), plan.rows(w.dataset)
+            "data", plan.data.kind(w.dataset), plan.data.rows(w.dataset)
         ),
-        data_root=lambda w: plan.data_root([plan.rows(w.dataset).source]),
-        pocket=f"{plan.results}/world",
-        cache=f"{plan.results}/data/cache",
+        data_root=lambda w: plan.data.root([plan.data.rows(w.dataset).source]),
+        pocket=f"{plan.paths.results}/world",
+        cache=f"{plan.paths.results}/data/cache",
     script:
         "../scripts/data.py"

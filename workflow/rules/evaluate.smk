@@ -1,7 +1,7 @@
 rule quantize:
     input:
-        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
-        data=plan.data("calibration"),
+        lineage=plan.arms.lineage,
+        data=plan.data.path("calibration"),
     output:
         directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized"),
     log:
@@ -9,7 +9,7 @@ rule quantize:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/quantize.tsv"
     wildcard_constraints:
-        perturbation=plan.quantized_by("llm-compressor"),
+        perturbation=plan.evaluation.quantized_by("llm-compressor"),
     priority: 2
     conda:
         "../../envs/model.yaml"
@@ -25,7 +25,7 @@ rule quantize:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
@@ -34,7 +34,7 @@ rule quantize:
 rule quantize_gptqmodel:
     input:
         lineage=["<results>/{model}/{arm}/seed{seed}/export"],
-        data=plan.data("calibration"),
+        data=plan.data.path("calibration"),
     output:
         directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized"),
     log:
@@ -42,7 +42,7 @@ rule quantize_gptqmodel:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/quantize.tsv"
     wildcard_constraints:
-        perturbation=plan.quantized_by("gptqmodel"),
+        perturbation=plan.evaluation.quantized_by("gptqmodel"),
     priority: 2
     conda:
         "../../envs/gptqmodel.yaml"
@@ -58,20 +58,20 @@ rule quantize_gptqmodel:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
 
 rule ready_made:
     input:
-        lambda w: plan.base(w.model),
+        lambda w: plan.paths.base(w.model),
     output:
         directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized"),
     log:
         "<results>/logs/{model}/{arm}/seed{seed}/{perturbation}/ready_made.log",
     wildcard_constraints:
-        perturbation=plan.quantized_by("checkpoint"),
+        perturbation=plan.evaluation.quantized_by("checkpoint"),
     priority: 2
     conda:
         "../../envs/model.yaml"
@@ -80,7 +80,7 @@ rule ready_made:
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params(
-            "quantize", plan.cells_of(w.perturbation, w.arm, w.model)
+            "quantize", plan.evaluation.cells_of(w.perturbation, w.arm, w.model)
         ),
     script:
         "../scripts/ready_made.py"
@@ -89,8 +89,8 @@ rule ready_made:
 # Whole checkpoints, which nothing needs once they were tested.
 rule finetune:
     input:
-        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
-        data=lambda w: plan.data(f"finetune-{w.perturbation}"),
+        lineage=plan.arms.lineage,
+        data=lambda w: plan.data.attack(w.perturbation),
     output:
         temp(directory("<results>/{model}/{arm}/seed{seed}/{perturbation}/quantized")),
     log:
@@ -98,7 +98,7 @@ rule finetune:
     benchmark:
         "<results>/benchmarks/{model}/{arm}/seed{seed}/{perturbation}/finetune.tsv"
     wildcard_constraints:
-        perturbation=plan.quantized_by("finetune"),
+        perturbation=plan.evaluation.quantized_by("finetune"),
     priority: 2
     conda:
         "../../envs/model.yaml"
@@ -116,13 +116,13 @@ rule finetune:
             plan.settings.perturbations[w.perturbation],
             plan.settings.data.max_length,
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/finetune.py"
 
 
 # One rule for every group of perturbations, since a group's files depend on the config.
-for job in plan.evaluations:
+for job in plan.evaluation.jobs:
 
     rule:
         name:
@@ -130,10 +130,10 @@ for job in plan.evaluations:
         input:
             lineage=job.lineage,
             quantized=job.quantized,
-            behaviors=plan.data("behaviors"),
-            benign=plan.data("benign"),
-            perplexity=plan.data("perplexity"),
-            tasks=plan.task_data,
+            behaviors=plan.data.path("behaviors"),
+            benign=plan.data.path("benign"),
+            perplexity=plan.data.path("perplexity"),
+            tasks=plan.data.tasks,
         output:
             completions=ensure(
                 expand(
@@ -167,6 +167,6 @@ for job in plan.evaluations:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/evaluate.py"

@@ -1,7 +1,7 @@
 rule robustness_gap:
     input:
-        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
-        data=plan.data("safety"),
+        lineage=plan.arms.lineage,
+        data=plan.data.path("safety"),
     output:
         ensure("<results>/{model}/{arm}/seed{seed}/gap.json", non_empty=True),
     log:
@@ -18,7 +18,7 @@ rule robustness_gap:
         mem_mb=lambda w, attempt: attempt * plan.memory.gap(w.model).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.gap(w.model),
     params:
-        settings=lambda w: plan.gap_params,
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
+        settings=plan.gaps.params,
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
     script:
         "../scripts/gap.py"

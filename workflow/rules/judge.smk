@@ -1,5 +1,5 @@
 # One rule for every group of judges, since a group's files depend on the config.
-for job in plan.judgments:
+for job in plan.judging.jobs:
 
     rule:
         name:
@@ -7,7 +7,7 @@ for job in plan.judgments:
         input:
             models=job.models,
             templates=job.templates,
-            behaviors=plan.data("behaviors"),
+            behaviors=plan.data.path("behaviors"),
             completions=job.completions,
         output:
             ensure(
@@ -31,19 +31,19 @@ for job in plan.judgments:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/judge.py"
 
 
 rule summary:
     input:
-        base=lambda w: plan.base(w.model),
-        behaviors=plan.data("behaviors"),
-        benign=plan.data("benign"),
-        completions=lambda w: plan.completions(w.model, w.arm, w.seed),
-        utilities=lambda w: plan.utilities(w.model, w.arm, w.seed),
-        verdicts=lambda w: plan.verdicts(w.model, w.arm, w.seed),
+        base=lambda w: plan.paths.base(w.model),
+        behaviors=plan.data.path("behaviors"),
+        benign=plan.data.path("benign"),
+        completions=plan.evaluation.completions,
+        utilities=plan.evaluation.utilities,
+        verdicts=plan.judging.verdicts,
     output:
         ensure("<results>/{model}/{arm}/seed{seed}/summary.json", non_empty=True),
     log:
@@ -51,9 +51,7 @@ rule summary:
     conda:
         "../../envs/results.yaml"
     params:
-        settings=lambda w: plan.params(
-            "summary", plan.judge_labels, plan.perturbed(w.arm, w.model)
-        ),
+        settings=plan.judging.summary_params,
     script:
         "../scripts/summary.py"
 
@@ -61,8 +59,8 @@ rule summary:
 rule agreement:
     input:
         world="<results>/world",
-        completions=plan.judged_completions(),
-        verdicts=lambda w: plan.judged_verdicts(w.judge),
+        completions=plan.judging.compared_completions(),
+        verdicts=plan.judging.compared_verdicts,
     output:
         ensure("<results>/judges/{judge}.agreement.json", non_empty=True),
     log:
@@ -70,8 +68,6 @@ rule agreement:
     conda:
         "../../envs/results.yaml"
     params:
-        settings=lambda w: plan.params(
-            "agreement", plan.settings.judges[w.judge], plan.judged_perturbations()
-        ),
+        settings=plan.judging.agreement_params,
     script:
         "../scripts/agreement.py"

@@ -1,7 +1,7 @@
 rule layer_scores:
     input:
-        lineage=lambda w: plan.lineage(w.model, w.arm, w.seed),
-        data=plan.data("safety"),
+        lineage=plan.arms.lineage,
+        data=plan.data.path("safety"),
     output:
         ensure(
             "<results>/{model}/{arm}/seed{seed}/layers/{selection}/scores-{chunk}.json",
@@ -28,14 +28,14 @@ rule layer_scores:
             plan.settings.selections[w.selection],
             plan.settings.data.max_length,
         ),
-        layers=lambda w: plan.chunk_layers(w.model, w.selection, w.chunk),
+        layers=plan.layers.chunk,
     script:
         "../scripts/layer_scores.py"
 
 
 rule selection:
     input:
-        lambda w: plan.score_chunks(w.model, w.arm, w.seed, w.selection),
+        plan.layers.chunks,
     output:
         ensure(
             "<results>/{model}/{arm}/seed{seed}/layers/{selection}/selection.json",

@@ -1,22 +1,22 @@
 rule base_model:
     input:
-        lambda w: plan.model_inputs(plan.settings.models[w.model]),
+        lambda w: plan.models.inputs(plan.settings.models[w.model]),
     output:
         directory("<results>/models/{model}"),
     log:
         "<results>/logs/base_model/{model}.log",
     benchmark:
         "<results>/benchmarks/base_model/{model}.tsv"
-    localrule: plan.only_fetched(plan.settings.models)
+    localrule: plan.models.only_fetched(plan.settings.models)
     conda:
         "../../envs/model.yaml"
     threads: 1
     resources:
-        gpu=lambda w: plan.gpus_to_make(plan.settings.models[w.model]),
+        gpu=lambda w: plan.models.gpus_to_make(plan.settings.models[w.model]),
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params("model", plan.settings.models[w.model]),
-        scratch=f"{plan.results}/scratch/models/{{model}}",
+        scratch=f"{plan.paths.results}/scratch/models/{{model}}",
         setting="models.{model}",
         tokenizer="chat",
     script:
@@ -25,21 +25,21 @@ rule base_model:
 
 rule judge_model:
     input:
-        lambda w: plan.model_inputs(plan.settings.judges[w.judge].model),
+        lambda w: plan.models.inputs(plan.settings.judges[w.judge].model),
     output:
         directory("<results>/judges/{judge}"),
     log:
         "<results>/logs/judge_model/{judge}.log",
     benchmark:
         "<results>/benchmarks/judge_model/{judge}.tsv"
-    localrule: plan.only_fetched(plan.settings.judge_models)
+    localrule: plan.models.only_fetched(plan.settings.judge_models)
     conda:
         "../../envs/model.yaml"
     resources:
-        gpu=lambda w: plan.gpus_to_make(plan.settings.judges[w.judge].model),
+        gpu=lambda w: plan.models.gpus_to_make(plan.settings.judges[w.judge].model),
     params:
         settings=lambda w: plan.params("model", plan.settings.judges[w.judge].model),
-        scratch=f"{plan.results}/scratch/judges/{{judge}}",
+        scratch=f"{plan.paths.results}/scratch/judges/{{judge}}",
         setting="judges.{judge}.model",
         tokenizer="plain",
     script:

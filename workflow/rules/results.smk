@@ -1,8 +1,8 @@
 rule table:
     input:
-        parts=lambda w: plan.table_inputs(w.table),
-        published=lambda w: plan.published(w.table),
-        behaviors=lambda w: plan.table_behaviors(w.table),
+        parts=plan.results.of_table,
+        published=plan.results.published,
+        behaviors=plan.results.behaviors,
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown="<results>/tables/{table}.md",
@@ -19,19 +19,14 @@ rule table:
     conda:
         "../../envs/results.yaml"
     params:
-        settings=lambda w: plan.params(
-            "table",
-            plan.settings.tables[w.table],
-            plan.labels,
-            plan.shows_untrained(w.table),
-        ),
+        settings=plan.results.table_params,
     script:
         "../scripts/table.py"
 
 
 rule figure:
     input:
-        lambda w: plan.figure_inputs(w.figure),
+        plan.results.of_figure,
     output:
         svg=report(
             "<results>/figures/{figure}.svg",
@@ -45,9 +40,7 @@ rule figure:
     conda:
         "../../envs/results.yaml"
     params:
-        settings=lambda w: plan.params(
-            "figure", plan.settings.figures[w.figure], plan.labels, plan.meaningless
-        ),
+        settings=plan.results.figure_params,
     script:
         "../scripts/figure.py"
 

@@ -4,6 +4,6 @@ rule status:
     conda:
         "../../envs/results.yaml"
     params:
-        results=plan.results,
+        results=plan.paths.results,
     script:
         "../scripts/status.py"

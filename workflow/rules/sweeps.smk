@@ -1,12 +1,12 @@
 rule validation:
     input:
-        sources=lambda w: plan.validation_inputs(),
-        alignment=plan.data("alignment"),
-        safety=plan.data("safety"),
-        calibration=plan.data("calibration"),
-        behaviors=plan.data("behaviors"),
-        benign=plan.data("benign"),
-        tasks=plan.task_data,
+        sources=plan.sweeps.validation_inputs,
+        alignment=plan.data.path("alignment"),
+        safety=plan.data.path("safety"),
+        calibration=plan.data.path("calibration"),
+        behaviors=plan.data.path("behaviors"),
+        benign=plan.data.path("benign"),
+        tasks=plan.data.tasks,
     output:
         pairs=ensure("<results>/validation/pairs.jsonl", non_empty=True),
         behaviors=ensure("<results>/validation/behaviors.jsonl", non_empty=True),
@@ -16,20 +16,16 @@ rule validation:
     conda:
         "../../envs/model.yaml"
     params:
-        settings=lambda w: plan.params(
-            "validation",
-            plan.settings.data.validation,
-            plan.settings.data.safety.source,
-        ),
-        data_root=lambda w: plan.data_root(plan.validation_sources),
-        pocket=f"{plan.results}/world",
-        cache=f"{plan.results}/data/cache",
+        settings=plan.sweeps.validation_params,
+        data_root=lambda w: plan.data.root(plan.sweeps.validation_sources),
+        pocket=f"{plan.paths.results}/world",
+        cache=f"{plan.paths.results}/data/cache",
     script:
         "../scripts/validation.py"
 
 
 # One rule for every group of points, since a group's files depend on the config.
-for job in plan.sweep_jobs:
+for job in plan.sweeps.jobs:
 
     rule:
         name:
@@ -62,14 +58,14 @@ for job in plan.sweep_jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
+            scratch=f"{plan.paths.results}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
         script:
             "../scripts/points.py"
 
 
 rule sweep:
     input:
-        lambda w: plan.sweep_inputs(w.arm),
+        plan.sweeps.inputs,
     output:
         csv=ensure("<results>/sweeps/{arm}.csv", non_empty=True),
         markdown="<results>/sweeps/{arm}.md",
@@ -92,23 +88,21 @@ rule sweep:
     log:
         "<results>/logs/sweeps/{arm}.log",
     wildcard_constraints:
-        arm=plan.swept_arms,
+        arm=plan.sweeps.names,
     conda:
         "../../envs/results.yaml"
     params:
-        settings=lambda w: plan.params(
-            "sweep", plan.sweep_result(w.arm), plan.labels, plan.meaningless
-        ),
+        settings=plan.results.sweep_params,
     script:
         "../scripts/sweep.py"
 
 
 rule sweeps:
     input:
-        expand("<results>/sweeps/{arm}.csv", arm=plan.sweeps),
+        expand("<results>/sweeps/{arm}.csv", arm=plan.sweeps.entries),
 
 
-for arm in plan.sweeps:
+for arm in plan.sweeps.entries:
 
     rule:
         name:

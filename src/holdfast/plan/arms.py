@@ -1,143 +1,119 @@
-"""Arms: their weights, what they descend from, and the layers they move."""
+"""Arms: their weights, what they descend from, and what makes them."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from functools import cached_property
 
-from holdfast.plan.data import DataPlan
-from holdfast.plan.resources import Resources
-from holdfast.plan.runtime import Runtime
+from holdfast.plan.paths import At, Paths, Wildcards
 from holdfast.plan.stages import any_of, params
-from holdfast.settings.arms import (
-    Arm,
-    LoxArm,
-    MovedArm,
-    SmoothedFirstOrderArm,
-    SweptArm,
-    TrainedArm,
-    ZerothOrderArm,
-)
+from holdfast.settings.arms import Arm, LoxArm, MovedArm, SweptArm, TrainedArm, ZerothOrderArm
 from holdfast.settings.points import point_arms
 from holdfast.settings.run import Settings
 
 
-class ArmPlan(DataPlan):
-    """What alignment and refinement make, and the layer scores between them."""
+@dataclass(frozen=True)
+class ArmPlan:
+    """What alignment, refinement and controls make."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.arms: dict[str, Arm] = dict(settings.arms)
+    settings: Settings
+    paths: Paths
+
+    @cached_property
+    def entries(self) -> dict[str, Arm]:
         """All arms by name: those of the config, then the points of their sweeps."""
-        for name, arm in settings.arms.items():
+        entries = dict(self.settings.arms)
+        for name, arm in self.settings.arms.items():
             if isinstance(arm, SweptArm):
-                self.arms |= point_arms(name, arm)
-        every = settings.model_copy(update={"arms": self.arms})
-        self.memory, self.runtime = Resources(every), Runtime(every)
+                entries |= point_arms(name, arm)
+        return entries
 
-    def move_params(self, arm: str) -> str:
+    def params(self, w: Wildcards) -> str:
         """Version and settings of the stage that makes an arm; a point of a sweep may diverge."""
-        entry = self.arms[arm]
+        entry = self.entries[w.arm]
         assert isinstance(entry, TrainedArm | ZerothOrderArm)
-        of_sweep = [] if arm in self.settings.arms else [{"may_diverge": True}]
+        of_sweep = [] if w.arm in self.settings.arms else [{"may_diverge": True}]
         return params(entry.stage, entry.move, self.settings.data.max_length, *of_sweep)
 
+    def move_params(self, w: Wildcards) -> str:
+        """Version and settings of the stage of a small move."""
+        entry = self.entries[w.arm]
+        assert isinstance(entry, MovedArm)
+        return params("move", entry.stage, entry.move)
+
     @property
-    def arm_names(self) -> str:
+    def names(self) -> str:
         """Regular expression of all arms."""
-        return any_of(self.arms)
+        return any_of(self.entries)
 
     @property
-    def first_order_arms(self) -> str:
+    def first_order(self) -> str:
         """Regular expression of the arms that first-order training makes."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, TrainedArm))
+        return any_of(n for n, a in self.entries.items() if isinstance(a, TrainedArm))
 
     @property
-    def zeroth_order_arms(self) -> str:
+    def zeroth_order(self) -> str:
         """Regular expression of the arms that zeroth-order refinement makes."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, ZerothOrderArm))
+        return any_of(n for n, a in self.entries.items() if isinstance(a, ZerothOrderArm))
 
     @property
-    def moved_arms(self) -> str:
+    def moved(self) -> str:
         """Regular expression of the arms that are a small move: LoX and the controls."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, MovedArm))
+        return any_of(n for n, a in self.entries.items() if isinstance(a, MovedArm))
 
-    def home(self, model: str, arm: str, seed: int | str) -> str:
-        """Folder of everything about one arm and training seed."""
-        return f"{self.results}/{model}/{arm}/seed{seed}"
+    @property
+    def factored(self) -> str:
+        """Regular expression of the arms that LoX extrapolates from."""
+        return any_of({a.parent for a in self.entries.values() if isinstance(a, LoxArm)})
 
-    def weights(self, model: str, arm: str, seed: int | str) -> str:
+    def weights(self, w: Wildcards) -> str:
         """Folder of an arm's weights: its own move, or the base model for ``original``."""
-        if self.arms[arm].stage == "original":
-            return self.base(model)
-        return f"{self.home(model, arm, seed)}/weights"
+        if self.entries[w.arm].stage == "original":
+            return self.paths.base(w.model)
+        return self.paths.file(w, "weights")
 
-    def parent(self, model: str, arm: str, seed: int | str) -> str:
-        """Weights folder of the arm that ``arm`` starts from."""
-        entry = self.arms[arm]
-        assert entry.stage != "original"
-        return self.weights(model, entry.parent, seed)
-
-    def lineage(self, model: str, arm: str, seed: int | str) -> list[str]:
+    def lineage(self, w: Wildcards) -> list[str]:
         """Weights folders that loading an arm reads: its own and its ancestors'."""
-        folders = [self.weights(model, arm, seed)]
-        while (entry := self.arms[arm]).stage != "original":
+        folders = [self.weights(w)]
+        arm = w.arm
+        while (entry := self.entries[arm]).stage != "original":
             if isinstance(entry, LoxArm) and not entry.rank:
-                folders += self.lineage(model, entry.base, seed)
+                folders += self.lineage(At(w.model, entry.base, w.seed))
             arm = entry.parent
-            folders.append(self.weights(model, arm, seed))
+            folders.append(self.weights(At(w.model, arm, w.seed)))
         return list(dict.fromkeys(folders))
 
-    def imitated(self, model: str, arm: str, seed: int | str) -> list[str]:
+    def parent_lineage(self, w: Wildcards) -> list[str]:
+        """Weights folders that loading an arm's parent reads, its own first."""
+        entry = self.entries[w.arm]
+        assert entry.stage != "original"
+        return self.lineage(At(w.model, entry.parent, w.seed))
+
+    def imitated(self, w: Wildcards) -> list[str]:
         """What making a small move reads besides the parent; its own folder first."""
-        entry = self.arms[arm]
+        entry = self.entries[w.arm]
         assert isinstance(entry, MovedArm)
         if isinstance(entry, LoxArm) and entry.rank:
-            factors = f"{self.home(model, entry.parent, seed)}/factors/{entry.base}"
+            aligned = At(w.model, entry.parent, w.seed)
+            factors = self.paths.file(aligned, f"factors/{entry.base}")
             return [factors, f"{factors}.cost.json"]
-        return [] if entry.other is None else self.lineage(model, entry.other, seed)
+        return [] if entry.other is None else self.lineage(At(w.model, entry.other, w.seed))
 
     def factor_rank(self, aligned: str, base: str) -> int:
         """Highest rank at which LoX extrapolates from ``base`` to ``aligned`` and beyond."""
         return max(
             entry.rank
-            for entry in self.arms.values()
+            for entry in self.entries.values()
             if isinstance(entry, LoxArm) and (entry.parent, entry.base) == (aligned, base)
         )
 
-    @property
-    def factored_arms(self) -> str:
-        """Regular expression of the arms that LoX extrapolates from."""
-        return any_of({a.parent for a in self.arms.values() if isinstance(a, LoxArm)})
-
-    def selection(self, model: str, arm: str, seed: int | str, selection: str) -> str:
-        """Path of the layers chosen on ``arm`` by ``selection``."""
-        return f"{self.home(model, arm, seed)}/layers/{selection}/selection.json"
-
-    def arm_selection(self, model: str, arm: str, seed: int | str) -> list[str]:
-        """Selection that an arm reads; none when it moves all layers."""
-        entry = self.arms[arm]
-        if getattr(entry, "layers", "all") == "all":
-            return []
-        assert isinstance(entry, SmoothedFirstOrderArm | ZerothOrderArm)
-        return [self.selection(model, entry.parent, seed, entry.layers)]
-
-    def score_chunks(self, model: str, arm: str, seed: int | str, selection: str) -> list[str]:
-        """Paths of the layer scores, one file per chunk of layers."""
-        settings = self.settings.selections[selection]
-        per_job = getattr(settings, "layers_per_job", None) or self.layers(model)
-        chunks = math.ceil(self.layers(model) / per_job)
-        home = self.home(model, arm, seed)
-        return [f"{home}/layers/{selection}/scores-{chunk}.json" for chunk in range(chunks)]
-
-    def chunk_layers(self, model: str, selection: str, chunk: int | str) -> list[int]:
-        """Decoder layers that a chunk scores."""
-        per_job = getattr(self.settings.selections[selection], "layers_per_job", None)
-        count = self.layers(model)
-        start = int(chunk) * (per_job or count)
-        return list(range(start, min(start + (per_job or count), count)))
-
-    def layers(self, model: str) -> int:
-        """Number of decoder layers of a model."""
-        count = self.settings.models[model].layer_count
-        assert count is not None
-        return count
+    def exports(self) -> dict[str, list[str]]:
+        """Plain Hugging Face folders by target name ``export_<arm>``."""
+        return {
+            f"export_{arm}": [
+                self.paths.file(At(model, arm, seed), "export")
+                for model in self.settings.models
+                for seed in self.settings.seeds
+            ]
+            for arm in self.settings.arms
+        }

@@ -1,28 +1,31 @@
-"""Data sets, base models and judges' models: where they are, and what they are made from."""
+"""Data sets of a run: where they are, and what they are read from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
+from holdfast.plan.paths import Paths
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
-from holdfast.settings.judges import HarmBench, RefusalPrefix
-from holdfast.settings.models import ModelSettings
+from holdfast.settings.judges import HarmBench
 from holdfast.settings.perturbations import FineTune
 from holdfast.settings.run import Settings
 
 
+@dataclass(frozen=True)
 class DataPlan:
-    """What a run starts from."""
+    """What a run reads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.results = f"results/{settings.run}"
+    settings: Settings
+    paths: Paths
 
-    def data(self, name: str) -> str:
+    def path(self, name: str) -> str:
         """Path of a normalised data set."""
-        suffix = "jsonl" if self.data_kind(name) != "texts" else "json"
-        return f"{self.results}/data/{name}.{'json' if name in self._templates else suffix}"
+        suffix = "jsonl" if self.kind(name) != "texts" else "json"
+        suffix = "json" if name in self._templates else suffix
+        return f"{self.paths.results}/data/{name}.{suffix}"
 
     def rows(self, name: str) -> Rows:
         """Settings of a data set, of an lm-eval task's documents, or of a judge's template."""
@@ -33,32 +36,60 @@ class DataPlan:
             return self._attacks[name]
         return Rows(source={**self._documents, **self._templates}[name])
 
-    def data_kind(self, name: str) -> str:
+    def kind(self, name: str) -> str:
         """What a data set holds, as ``holdfast.data.prepare`` calls it."""
         if name in self._attacks:
             return "pairs"
         return DATASETS.get(name) or ("template" if name in self._templates else "documents")
 
-    def data_inputs(self, name: str) -> list[str]:
-        """Files that a data set is read from."""
-        return self.source_inputs(self.rows(name).source)
+    def inputs(self, w: Any) -> list[str]:
+        """Files that the data set of a rule's wildcard is read from."""
+        return self.source_inputs(self.rows(w.dataset).source)
 
     def source_inputs(self, source: DataSource) -> list[str]:
         """Files that a source is read from; none for one that is downloaded."""
         if source.pocket:
-            return [f"{self.results}/world"]
+            return [self.paths.world]
         return [str(source.local(self.settings.data_root))] if source.path else []
 
-    def data_root(self, sources: Iterable[DataSource]) -> str:
+    def root(self, sources: Iterable[DataSource]) -> str:
         """Folder that files of ``sources`` are sought in; ``.`` where none is.
 
         Another ``data_root`` then makes nothing again that was not read from it.
         """
-        return self.settings.data_root if any(one.needs_root for one in sources) else "."
+        needed = any(source.needs_root for source in sources)
+        return self.settings.data_root if needed else "."
+
+    @property
+    def attacks(self) -> dict[str, str]:
+        """Data set of pairs that each perturbation trains on, by perturbation."""
+        return {
+            name: f"finetune-{name}"
+            for name, entry in self.settings.perturbations.items()
+            if isinstance(entry, FineTune)
+        }
+
+    def attack(self, perturbation: str) -> str:
+        """Path of the pairs that a perturbation trains on."""
+        return self.path(self.attacks[perturbation])
+
+    @property
+    def local_tasks(self) -> list[str]:
+        """The lm-eval tasks whose documents are a data set of the run."""
+        return [name for name, task in self.settings.utility.lm_eval.tasks.items() if task.data]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Documents of the local lm-eval tasks, in their order."""
+        return [self.path(f"tasks-{name}") for name in self.local_tasks]
+
+    def template(self, judge: str) -> list[str]:
+        """A judge's template; none for a judge whose template is in its tokenizer."""
+        name = f"template-{judge}"
+        return [self.path(name)] if name in self._templates else []
 
     @property
     def _attacks(self) -> dict[str, Rows]:
-        """Pairs that a perturbation fine-tunes on."""
         return {
             f"finetune-{name}": Rows(source=entry.source, limit=entry.limit)
             for name, entry in self.settings.perturbations.items()
@@ -74,45 +105,3 @@ class DataPlan:
     def _templates(self) -> dict[str, DataSource]:
         judges = self.settings.judges.items()
         return {f"template-{n}": j.template for n, j in judges if isinstance(j, HarmBench)}
-
-    def judge_template(self, judge: str) -> list[str]:
-        """A judge's template; none for a judge whose template is in its tokenizer."""
-        name = f"template-{judge}"
-        return [self.data(name)] if name in self._templates else []
-
-    def judge_model(self, judge: str) -> list[str]:
-        """Folder of a judge's model; none for a judge that needs no model."""
-        return [f"{self.results}/judges/{judge}"] if self._judged_by_model(judge) else []
-
-    def _judged_by_model(self, judge: str) -> bool:
-        return not isinstance(self.settings.judges[judge], RefusalPrefix)
-
-    def model_inputs(self, model: ModelSettings) -> list[str]:
-        """What a model that the run makes itself is made from."""
-        if model.pocket:
-            return [f"{self.results}/world"]
-        if model.pocket_judge:
-            return [f"{self.results}/world", self.base(self._pocket_base)]
-        if model.scratch:
-            return [self.data(name) for name in ("perplexity", "alignment", "behaviors")]
-        return []
-
-    def only_fetched(self, models: Mapping[str, ModelSettings]) -> bool:
-        """Whether the jobs of these models fetch or read them and make none."""
-        return all(model.hub or model.path for model in models.values())
-
-    def gpus_to_make(self, model: ModelSettings) -> int:
-        """GPUs that the job of a model asks for: none to fetch it, those of a job to train it."""
-        return 0 if model.hub or model.path else self.settings.gpus
-
-    def gpu_model(self, gpus: int) -> str | None:
-        """Kind of GPU that a job with ``gpus`` of them asks a cluster for; None: any, or none."""
-        return self.settings.gpu_model if gpus else None
-
-    @property
-    def _pocket_base(self) -> str:
-        return next(name for name, model in self.settings.models.items() if model.pocket)
-
-    def base(self, model: str) -> str:
-        """Folder of a base model."""
-        return f"{self.results}/models/{model}"

@@ -8,15 +8,27 @@ from functools import cached_property
 from typing import Any
 
 from holdfast.plan.arms import ArmPlan
-from holdfast.plan.resources import Memory
+from holdfast.plan.data import DataPlan
+from holdfast.plan.paths import Paths, Wildcards
+from holdfast.plan.resources import Memory, Resources
+from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
 from holdfast.settings.perturbations import Gptq, Perturbation
+from holdfast.settings.run import Settings
 
 QUANTIZED = "quantized"
 
 
-class EvaluationPlan(ArmPlan):
+@dataclass(frozen=True)
+class EvaluationPlan:
     """What is measured on every arm."""
+
+    settings: Settings
+    paths: Paths
+    data: DataPlan
+    arms: ArmPlan
+    memory: Resources
+    runtime: Runtime
 
     def perturbations(self, arm: str, model: str | None = None) -> list[str]:
         """Perturbations under which some table or figure shows ``arm``: none first, then as given.
@@ -57,17 +69,7 @@ class EvaluationPlan(ArmPlan):
         return settings
 
     @property
-    def local_tasks(self) -> list[str]:
-        """The lm-eval tasks whose documents are a data set of the run."""
-        return [name for name, task in self.settings.utility.lm_eval.tasks.items() if task.data]
-
-    @property
-    def task_data(self) -> list[str]:
-        """Documents of the local lm-eval tasks, in their order."""
-        return [self.data(f"tasks-{name}") for name in self.local_tasks]
-
-    @property
-    def evaluations(self) -> list[EvaluationJob]:
+    def jobs(self) -> list[EvaluationJob]:
         """The jobs that evaluate an arm: one per ``perturbations_per_job`` perturbations.
 
         Checkpoints, which not every model may have, get a job each. Arms under the same
@@ -87,15 +89,15 @@ class EvaluationPlan(ArmPlan):
         return jobs
 
     @cached_property
-    def _evaluations(self) -> dict[str, EvaluationJob]:
-        return {job.name: job for job in self.evaluations}
+    def _by_name(self) -> dict[str, EvaluationJob]:
+        return {job.name: job for job in self.jobs}
 
     def cell_count(self, rule: str, wildcards: Mapping[str, str]) -> int:
         """Return how many levels and draws the job of a rule evaluates; other stages': none."""
-        if rule not in self._evaluations:
+        if rule not in self._by_name:
             return 0
         where = (wildcards["arm"], wildcards["model"])
-        names = self._evaluations[rule].perturbations
+        names = self._by_name[rule].perturbations
         return sum(len(self.cells_of(name, *where).cells) for name in names)
 
     def _kind(self, perturbation: str) -> str:
@@ -107,21 +109,23 @@ class EvaluationPlan(ArmPlan):
         """Regular expression of the perturbations whose quantized copies ``kind`` makes."""
         return any_of(name for name in self.settings.perturbations if self._kind(name) == kind)
 
-    def quantized(self, model: str, arm: str, seed: int | str, perturbation: str) -> list[str]:
+    def quantized(self, w: Wildcards, perturbation: str) -> list[str]:
         """Folder of the quantized copies that a perturbation reads; none where it reads none."""
         if not self.settings.perturbations[perturbation].stored:
             return []
-        return [f"{self.home(model, arm, seed)}/{perturbation}/{QUANTIZED}"]
+        return [self.paths.perturbed(w, perturbation, QUANTIZED)]
 
-    def completions(self, model: str, arm: str, seed: int | str) -> list[str]:
+    def completions(self, w: Wildcards) -> list[str]:
         """Completions of an arm, one file per perturbation."""
-        home = self.home(model, arm, seed)
-        return [f"{home}/{name}/completions.jsonl" for name in self.perturbations(arm, model)]
+        return self._files(w, "completions.jsonl")
 
-    def utilities(self, model: str, arm: str, seed: int | str) -> list[str]:
+    def utilities(self, w: Wildcards) -> list[str]:
         """Perplexities and accuracies of an arm, one file per perturbation."""
-        home = self.home(model, arm, seed)
-        return [f"{home}/{name}/utility.json" for name in self.perturbations(arm, model)]
+        return self._files(w, "utility.json")
+
+    def _files(self, w: Wildcards, name: str) -> list[str]:
+        asked = self.perturbations(w.arm, w.model)
+        return [self.paths.perturbed(w, perturbation, name) for perturbation in asked]
 
 
 @dataclass(frozen=True)
@@ -155,12 +159,12 @@ class EvaluationJob:
 
     def lineage(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the arm reads."""
-        return self.plan.lineage(wildcards.model, wildcards.arm, wildcards.seed)
+        return self.plan.arms.lineage(wildcards)
 
     def quantized(self, wildcards: Any) -> list[str]:
         """Folders of the quantized copies that these perturbations read."""
-        where = (wildcards.model, wildcards.arm, wildcards.seed)
-        return [path for name in self.perturbations for path in self.plan.quantized(*where, name)]
+        names = self.perturbations
+        return [path for name in names for path in self.plan.quantized(wildcards, name)]
 
     def gpu_mem_mb(self, wildcards: Any) -> int:
         """Memory of a GPU that the job needs, in MiB."""
@@ -194,5 +198,5 @@ class EvaluationJob:
             perturbations,
             settings.generation,
             settings.utility,
-            self.plan.local_tasks,
+            plan.data.local_tasks,
         )

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
-from holdfast.plan.sweeps import SweepPlan
+from holdfast.settings.run import Settings
 
 
-class GapPlan(SweepPlan):
+@dataclass(frozen=True)
+class GapPlan:
     """What is measured around an arm, where a table or figure asks for it."""
 
-    def gap(self, model: str, arm: str, seed: int | str) -> str:
-        """Path of an arm's losses and gradients nearby."""
-        return f"{self.home(model, arm, seed)}/gap.json"
+    settings: Settings
+    paths: Paths
 
-    def gaps(self, entry: Any) -> list[str]:
-        """Those that a table or figure needs."""
+    def of(self, entry: Any) -> list[str]:
+        """Losses and gradients nearby that a table or figure needs, one file an arm."""
         return [
-            self.gap(model, arm, seed)
+            self.paths.file(At(model, arm, seed), "gap.json")
             for model in self.settings.models_of(entry)
             for arm in self.settings.measured(entry)
             for seed in self.settings.seeds
         ]
 
-    @property
-    def gap_params(self) -> str:
+    def params(self, w: Any) -> str:
         """Version and settings of the measurement."""
         return params("gap", self.settings.gap, self.settings.data.max_length)

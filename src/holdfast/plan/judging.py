@@ -6,54 +6,72 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.plan.evaluation import EvaluationPlan
-from holdfast.plan.resources import Memory
+from holdfast.plan.models import ModelPlan
+from holdfast.plan.paths import At, Paths, Wildcards
+from holdfast.plan.resources import Memory, Resources
+from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import groups, params
+from holdfast.settings.run import Settings
 
 
-class JudgePlan(EvaluationPlan):
+@dataclass(frozen=True)
+class JudgePlan:
     """What is said of every completion."""
 
+    settings: Settings
+    paths: Paths
+    models: ModelPlan
+    evaluation: EvaluationPlan
+    memory: Resources
+    runtime: Runtime
+
     @property
-    def judgments(self) -> list[JudgeJob]:
+    def jobs(self) -> list[JudgeJob]:
         """The jobs that judge an arm: one per ``judges_per_job`` judges."""
         names, size = list(self.settings.judges), self.settings.judges_per_job
         return [JudgeJob(self, number, group) for number, group in enumerate(groups(names, size))]
 
-    def verdicts(self, model: str, arm: str, seed: int | str) -> list[str]:
+    def verdicts(self, w: Wildcards) -> list[str]:
         """Verdicts on an arm, one file per judge."""
-        home = self.home(model, arm, seed)
-        return [f"{home}/verdicts/{judge}.jsonl" for judge in self.settings.judges]
+        return [self.paths.file(w, f"verdicts/{judge}.jsonl") for judge in self.settings.judges]
 
-    def summary(self, model: str, arm: str, seed: int | str) -> str:
-        """Path of an arm's summary."""
-        return f"{self.home(model, arm, seed)}/summary.json"
+    def summary_params(self, w: Wildcards) -> str:
+        """Version of the summary, what judges are called, and what the arm was put under."""
+        perturbed = self.evaluation.perturbed(w.arm, w.model)
+        return params("summary", self.labels, perturbed)
 
-    def judged_completions(self) -> list[str]:
-        """Completions on which the embedded world's judges are compared with its oracle."""
-        return [path for where in self._judged() for path in self.completions(*where)]
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each judge's attack success rate is called."""
+        return {name: judge.label or name for name, judge in self.settings.judges.items()}
 
-    def judged_verdicts(self, judge: str) -> list[str]:
-        """One judge's verdicts on those completions."""
-        return [f"{self.home(*where)}/verdicts/{judge}.jsonl" for where in self._judged()]
+    @property
+    def compared(self) -> list[At]:
+        """Arms on which the embedded world's judges are compared with its oracle.
 
-    def judged_perturbations(self) -> list[list[str]]:
-        """Perturbations of those completions, one list per verdicts file."""
-        return [self.perturbations(arm, model) for model, arm, _ in self._judged()]
-
-    def _judged(self) -> list[tuple[str, str, int]]:
-        """Arms of the embedded world's model that some table or figure shows perturbed."""
+        Those of its model that some table or figure shows.
+        """
         return [
-            (model, arm, seed)
+            At(model, arm, seed)
             for model, settings in self.settings.models.items()
             if settings.pocket
             for arm in self.settings.arms
-            if self.perturbations(arm, model)
+            if self.evaluation.perturbations(arm, model)
             for seed in self.settings.seeds
         ]
 
-    def agreement(self, judge: str) -> str:
-        """Path of a pocket judge's agreement with the world's oracle."""
-        return f"{self.results}/judges/{judge}.agreement.json"
+    def compared_completions(self) -> list[str]:
+        """Completions of those arms."""
+        return [path for at in self.compared for path in self.evaluation.completions(at)]
+
+    def compared_verdicts(self, w: Any) -> list[str]:
+        """A judge's verdicts on those completions."""
+        return [self.paths.file(at, f"verdicts/{w.judge}.jsonl") for at in self.compared]
+
+    def agreement_params(self, w: Any) -> str:
+        """Version and settings of the comparison, and the perturbations of each arm."""
+        names = [self.evaluation.perturbations(at.arm, at.model) for at in self.compared]
+        return params("agreement", self.settings.judges[w.judge], names)
 
 
 @dataclass(frozen=True)
@@ -85,25 +103,26 @@ class JudgeJob:
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
-        perturbed = self.plan.perturbed(wildcards.arm, wildcards.model).values()
+        perturbed = self.plan.evaluation.perturbed(wildcards.arm, wildcards.model).values()
         return attempt * self.plan.runtime.judge(self.judges, perturbed)
 
     @property
     def models(self) -> list[str]:
         """Folders of the judges' models, for the judges that have one."""
-        return [path for judge in self.judges for path in self.plan.judge_model(judge)]
+        return [path for judge in self.judges for path in self.plan.models.judge(judge)]
 
     @property
     def templates(self) -> list[str]:
         """The judges' templates, for the judges that have one."""
-        return [path for judge in self.judges for path in self.plan.judge_template(judge)]
+        template = self.plan.models.data.template
+        return [path for judge in self.judges for path in template(judge)]
 
     def completions(self, wildcards: Any) -> list[str]:
         """Completions of the arm, one file per perturbation."""
-        return self.plan.completions(wildcards.model, wildcards.arm, wildcards.seed)
+        return self.plan.evaluation.completions(wildcards)
 
     def params(self, wildcards: Any) -> str:
         """Version and settings of the judges, and the perturbations that they judge."""
         judges = {name: self.plan.settings.judges[name] for name in self.judges}
-        names = self.plan.perturbations(wildcards.arm, wildcards.model)
+        names = self.plan.evaluation.perturbations(wildcards.arm, wildcards.model)
         return params("judge", judges, names)

@@ -1,29 +1,30 @@
-"""Tables, figures and exports: the small files that they are made from."""
+"""Tables and figures: the small files that they are made from, and what is printed in them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from holdfast.config import published
+from holdfast.plan.data import DataPlan
 from holdfast.plan.gap import GapPlan
-from holdfast.plan.stages import any_of, params
+from holdfast.plan.paths import At, Paths
+from holdfast.plan.stages import params
+from holdfast.plan.sweeps import SweepPlan
 from holdfast.settings.arms import Original
 from holdfast.settings.labels import Labels, PerturbationLabel
+from holdfast.settings.run import Settings
 
 
-class Plan(GapPlan):
-    """Paths and settings slices of one run, as functions of the wildcards."""
+@dataclass(frozen=True)
+class ResultPlan:
+    """What a reader gets."""
 
-    params = staticmethod(params)
-
-    def names(self, catalogue: str) -> str:
-        """Return a regular expression of a catalogue's entries."""
-        return any_of(getattr(self.settings, catalogue))
-
-    @property
-    def judge_labels(self) -> dict[str, str]:
-        """What each judge's attack success rate is called."""
-        return {name: judge.label or name for name, judge in self.settings.judges.items()}
+    settings: Settings
+    paths: Paths
+    data: DataPlan
+    gaps: GapPlan
+    sweeps: SweepPlan
 
     @property
     def labels(self) -> Labels:
@@ -45,7 +46,7 @@ class Plan(GapPlan):
                 for name, arm in self.settings.arms.items()
                 if not isinstance(arm, Original)
             },
-            points=self.used_points,
+            points=self.sweeps.used_points,
         )
 
     @property
@@ -54,54 +55,64 @@ class Plan(GapPlan):
         models = [*self.settings.models.values(), *self.settings.judge_models.values()]
         return any(model.says_nothing for model in models)
 
-    def shows_untrained(self, table: str) -> bool:
-        """Whether a table shows some untrained model, whose numbers mean nothing."""
-        models = self.settings.models_of(self.settings.tables[table])
-        return any(self.settings.models[name].says_nothing for name in models)
+    def table_params(self, w: Any) -> str:
+        """Version and settings of a table, and what it prints names as."""
+        entry = self.settings.tables[w.table]
+        shown = self.settings.models_of(entry)
+        untrained = any(self.settings.models[name].says_nothing for name in shown)
+        return params("table", entry, self.labels, untrained)
 
-    def table_inputs(self, table: str) -> list[str]:
+    def figure_params(self, w: Any) -> str:
+        """Version and settings of a figure, and what it prints names as."""
+        return params("figure", self.settings.figures[w.figure], self.labels, self.meaningless)
+
+    def sweep_params(self, w: Any) -> str:
+        """Version and settings of a sweep's table and figure."""
+        return params("sweep", self.sweeps.result(w.arm), self.labels, self.meaningless)
+
+    def of_table(self, w: Any) -> list[str]:
         """Small files that a table is made from."""
-        return self._result_inputs(self.settings.tables[table])
+        return self._inputs(self.settings.tables[w.table])
 
-    def published(self, table: str) -> list[str]:
+    def published(self, w: Any) -> list[str]:
         """File of published numbers that a table is compared with."""
-        names = getattr(self.settings.tables[table], "published", None)
+        names = getattr(self.settings.tables[w.table], "published", None)
         return [str(published.FOLDER / f"{names.table}.csv")] if names else []
 
-    def table_behaviors(self, table: str) -> list[str]:
+    def behaviors(self, w: Any) -> list[str]:
         """File of the behaviors that a table names; none for a table that names none."""
-        return [self.data("behaviors")] * (self.settings.tables[table].kind == "flips")
+        return [self.data.path("behaviors")] * (self.settings.tables[w.table].kind == "flips")
 
-    def figure_inputs(self, figure: str) -> list[str]:
+    def of_figure(self, w: Any) -> list[str]:
         """Small files that a figure is made from."""
-        return self._result_inputs(self.settings.figures[figure])
+        return self._inputs(self.settings.figures[w.figure])
 
-    def _result_inputs(self, entry: Any) -> list[str]:
+    def _inputs(self, entry: Any) -> list[str]:
         seeds = self.settings.seeds
         models = self.settings.models_of(entry)
         if entry.kind == "judge_agreement":
-            return [self.agreement(judge) for judge in self.settings.pocket_judges]
+            return [self.paths.agreement(judge) for judge in self.settings.pocket_judges]
         if entry.kind in ("cost", "loss_curve"):
             name = "cost.json" if entry.kind == "cost" else "history.json"
             return [
-                f"{self.home(model, arm, seed)}/{name}"
+                self.paths.file(At(model, arm, seed), name)
                 for model in models
                 for arm in entry.arms
                 for seed in seeds
             ]
         if entry.kind in ("gap", "gap_curve"):
-            return self.gaps(entry)
+            return self.gaps.of(entry)
         if entry.kind == "layer_scores":
             return [
-                self.selection(model, entry.arm, seed, selection)
+                self.paths.selection(At(model, entry.arm, seed), selection)
                 for model in models
                 for selection in dict.fromkeys(one.selection for one in entry.series)
                 for seed in seeds
             ]
         costs = getattr(entry, "costs", {}).values()
         costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
-        return self.gaps(entry) + [
-            f"{self.home(model, arm, seed)}/{name}"
+        return self.gaps.of(entry) + [
+            self.paths.file(At(model, arm, seed), name)
             for model in models
             for name, arms in (
                 ("summary.json", self.settings.shown(entry)),
@@ -110,14 +121,3 @@ class Plan(GapPlan):
             for arm in arms
             for seed in seeds
         ]
-
-    def exports(self) -> dict[str, list[str]]:
-        """Plain Hugging Face folders by target name ``export_<arm>``."""
-        return {
-            f"export_{arm}": [
-                f"{self.home(model, arm, seed)}/export"
-                for model in self.settings.models
-                for seed in self.settings.seeds
-            ]
-            for arm in self.settings.arms
-        }

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.plan.judging import JudgePlan
-from holdfast.plan.resources import Memory
+from holdfast.plan.arms import ArmPlan
+from holdfast.plan.data import DataPlan
+from holdfast.plan.paths import At, Paths
+from holdfast.plan.resources import Memory, Resources
+from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
 from holdfast.settings.arms import SweptArm, ZerothOrderArm
 from holdfast.settings.cells import level_name
@@ -18,14 +21,23 @@ from holdfast.settings.points import (
     points,
     used_values,
 )
+from holdfast.settings.run import Settings
 from holdfast.settings.sweeps import SweepResult
 
 
-class SweepPlan(JudgePlan):
+@dataclass(frozen=True)
+class SweepPlan:
     """What is made to choose the settings of an arm."""
 
+    settings: Settings
+    paths: Paths
+    data: DataPlan
+    arms: ArmPlan
+    memory: Resources
+    runtime: Runtime
+
     @property
-    def sweeps(self) -> dict[str, SweptArm]:
+    def entries(self) -> dict[str, SweptArm]:
         """The arms with a sweep."""
         return {
             name: arm
@@ -34,14 +46,19 @@ class SweepPlan(JudgePlan):
         }
 
     @property
-    def swept_arms(self) -> str:
+    def names(self) -> str:
         """Regular expression of the arms with a sweep."""
-        return any_of(self.sweeps)
+        return any_of(self.entries)
 
-    def validation_inputs(self) -> list[str]:
+    def validation_inputs(self, w: Any) -> list[str]:
         """Files that validation data is read from."""
-        paths = [path for one in self.validation_sources for path in self.source_inputs(one)]
-        return list(dict.fromkeys(paths))
+        sources = self.validation_sources
+        return list(dict.fromkeys(p for s in sources for p in self.data.source_inputs(s)))
+
+    def validation_params(self, w: Any) -> str:
+        """Version and settings of the validation data."""
+        data = self.settings.data
+        return params("validation", data.validation, data.safety.source)
 
     @property
     def validation_sources(self) -> list[DataSource]:
@@ -53,11 +70,11 @@ class SweepPlan(JudgePlan):
         return sources + ([validation.benign.source] if validation.benign else [])
 
     @property
-    def sweep_jobs(self) -> list[SweepJob]:
+    def jobs(self) -> list[SweepJob]:
         """The jobs that score points: one per ``points_per_job`` points of a sweep."""
         size = self.settings.sweeps.points_per_job
         jobs = []
-        for arm, entry in self.sweeps.items():
+        for arm, entry in self.entries.items():
             together = groups(points(arm, entry), size)
             jobs += [SweepJob(self, arm, n, group) for n, group in enumerate(together)]
         return jobs
@@ -77,18 +94,18 @@ class SweepPlan(JudgePlan):
             for name, levels in wanted.items()
         }
 
-    def sweep_inputs(self, arm: str) -> list[str]:
+    def inputs(self, w: Any) -> list[str]:
         """Scores of all points of a sweep, for every model and seed."""
         return [
-            f"{self.home(model, point.name, seed)}/validation.json"
+            self.paths.file(At(model, point.name, seed), "validation.json")
             for model in self.settings.models
-            for point in points(arm, self.sweeps[arm])
+            for point in points(w.arm, self.entries[w.arm])
             for seed in self.settings.seeds
         ]
 
-    def sweep_result(self, arm: str) -> SweepResult:
+    def result(self, arm: str) -> SweepResult:
         """What the table and figure of a sweep show."""
-        entry = self.sweeps[arm]
+        entry = self.entries[arm]
         return SweepResult(
             title=f"Sweep of {entry.label or arm}",
             arm=arm,
@@ -101,7 +118,7 @@ class SweepPlan(JudgePlan):
         """What a table says of each arm with a sweep: the values that it was made with."""
         return {
             name: f"{in_words(used_values(arm))} (sweep: snakemake sweep_{name})"
-            for name, arm in self.sweeps.items()
+            for name, arm in self.entries.items()
         }
 
 
@@ -136,14 +153,14 @@ class SweepJob:
 
     def parent(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the points' parent reads, its own first."""
-        parent = self.plan.sweeps[self.arm].parent
-        return self.plan.lineage(wildcards.model, parent, wildcards.seed)
+        parent = self.plan.entries[self.arm].parent
+        return self.plan.arms.lineage(At(wildcards.model, parent, wildcards.seed))
 
     def weights(self, wildcards: Any) -> list[str]:
         """Weights folder of every point."""
-        return [
-            self.plan.weights(wildcards.model, point.arm, wildcards.seed) for point in self.points
-        ]
+        arms = self.plan.arms
+        at = (At(wildcards.model, point.arm, wildcards.seed) for point in self.points)
+        return [arms.weights(w) for w in at]
 
     def gpu_mem_mb(self, wildcards: Any) -> int:
         """Memory of a GPU that the job needs, in MiB."""
@@ -163,7 +180,7 @@ class SweepJob:
         """What an evaluation takes, and a refinement's float32 copy while it is replayed."""
         memory, settings = self.plan.memory, self.plan.settings
         needs = [memory.evaluate(wildcards.model, settings.perturbations)]
-        if isinstance(self.plan.sweeps[self.arm], ZerothOrderArm):
+        if isinstance(self.plan.entries[self.arm], ZerothOrderArm):
             needs.append(memory.zeroth_order(wildcards.model, self.arm))
         return needs
 

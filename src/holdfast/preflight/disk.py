@@ -28,7 +28,7 @@ SCORES_BYTES = 10_000  # of a point of a sweep, with manifests and logs
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each file system that the run writes to."""
     plan = Plan(settings)
-    results, points = Path(plan.results), plan.arms.keys() - settings.arms.keys()
+    results, points = Path(plan.paths.results), plan.arms.entries.keys() - settings.arms.keys()
     needs: dict[Path, dict[str, float]] = {results: _results(settings)}
     downloads = _downloads(settings)
     if downloads:
@@ -76,7 +76,7 @@ def _results(settings: Settings) -> dict[str, float]:
     bases = [shape for path, shape in known.items() if path.startswith("models.")]
     trained = [arm for arm in settings.arms.values() if isinstance(arm, TrainedArm)]
     grids = [level.bits for arm in settings.arms for level in _gptq_levels(plan, arm)]
-    cells = sum(len(entry.cells) for a in settings.arms for entry in plan.perturbed(a).values())
+    cells = sum(len(entry.cells) for a in settings.arms for entry in plan.evaluation.perturbed(a).values())
     prompts = sum(rows.limit or PROMPTS for rows in (settings.data.behaviors, settings.data.benign))
     answers = cells * seeds * prompts * settings.generation.max_new_tokens * BYTES_PER_TOKEN
     every = sources.checkpoints(settings)
@@ -94,7 +94,7 @@ def _sweeps(settings: Settings) -> float:
     plan, known = Plan(settings), shapes(settings)
     weights = sum(shape.weights for path, shape in known.items() if path.startswith("models."))
     size = 0
-    for arm in (arm for name, arm in plan.arms.items() if name not in settings.arms):
+    for arm in (arm for name, arm in plan.arms.entries.items() if name not in settings.arms):
         if isinstance(arm, TrainedArm):
             size += weights
         elif isinstance(arm, ZerothOrderArm):
@@ -105,7 +105,7 @@ def _sweeps(settings: Settings) -> float:
 
 
 def _gptq_levels(plan: Plan, arm: str) -> list[GptqLevel]:
-    entries = plan.perturbed(arm).values()
+    entries = plan.evaluation.perturbed(arm).values()
     return [
         level for entry in entries if isinstance(entry, Gptq) for level in entry.levels.values()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ def config() -> dict[str, Any]:
 
 
 def test_a_claim_of_a_gap_asks_for_its_measurement(config: dict[str, Any]) -> None:
-    plain = Plan(load_settings(config)).table_inputs("claims")
+    plain = Plan(load_settings(config)).results.of_table(SimpleNamespace(table="claims"))
     config["tables"]["claims"]["catalogue"]["flat"] = {**GAP, "arm": "zo_robust"}
-    found = Plan(load_settings(config)).table_inputs("claims")
+    found = Plan(load_settings(config)).results.of_table(SimpleNamespace(table="claims"))
     assert sorted(set(found) - set(plain)) == [
         f"results/pocket/pocket/{arm}/seed0/gap.json" for arm in ("fo", "zo_robust")
     ]
@@ -48,13 +49,13 @@ def test_a_claim_of_a_gap_that_cannot_be_tested_is_refused(
 
 def test_the_claims_of_the_default_evaluate_nothing_more(config: dict[str, Any]) -> None:
     every = Plan(load_settings(config))
-    inputs = every.table_inputs("claims")
+    inputs = every.results.of_table(SimpleNamespace(table="claims"))
     assert len(inputs) == len(set(inputs)) == 8 + 2  # all arms, and the costs of two
     assert sum(path.endswith("cost.json") for path in inputs) == 2
     without = {**config, "tables": {**config["tables"], "claims": None}}
     less = Plan(load_settings(without))
     for arm in config["arms"]:
-        assert every.perturbations(arm) == less.perturbations(arm)
+        assert every.evaluation.perturbations(arm) == less.evaluation.perturbations(arm)
 
 
 def test_a_claim_is_left_out_or_changed_by_name(config: dict[str, Any]) -> None:

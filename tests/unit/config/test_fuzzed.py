@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fuzzing import fuzzed, places, told_or
 from holdfast.__main__ import _merge, _yaml
 from holdfast.config import HoldfastError, Settings, load_settings
-from holdfast.plan import Plan
+from holdfast.plan import At, Plan
 from places import ROOT
 
 CONFIGS = [
@@ -89,7 +89,7 @@ def test_a_mutated_config_is_settings_or_a_sentence(config: dict[str, Any]) -> N
         plan = Plan(loaded)
         for model in loaded.models:
             for arm in loaded.arms:
-                assert plan.home(model, arm, 0).startswith("results/")
+                assert plan.paths.home(At(model, arm, 0)).startswith("results/")
 
 
 yaml_text = st.one_of(

@@ -7,6 +7,7 @@ import copy
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,9 +136,13 @@ def test_free_text_changes_no_path_and_no_rule(config: dict[str, Any], text: str
         put(config, place, text)
     plan = Plan(load_settings(config))
     assert plan.names("tables") == plain.names("tables")
-    assert plan.table_inputs("table2") == plain.table_inputs("table2")
-    assert [job.name for job in plan.evaluations] == [job.name for job in plain.evaluations]
-    assert plan.data_inputs("behaviors") == plain.data_inputs("behaviors")
+    assert plan.results.of_table(SimpleNamespace(table="table2")) == plain.results.of_table(
+        SimpleNamespace(table="table2")
+    )
+    assert [job.name for job in plan.evaluation.jobs] == [job.name for job in plain.evaluation.jobs]
+    assert plan.data.inputs(SimpleNamespace(dataset="behaviors")) == plain.data.inputs(
+        SimpleNamespace(dataset="behaviors")
+    )
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "a%00b", "%2F..%2Fx", "x" * 300, "a%0Ab", ".x"])

@@ -214,7 +214,7 @@ def test_an_arm_has_the_levels_that_name_it():
 
 def test_only_models_that_have_a_checkpoint_are_evaluated_under_it():
     from holdfast.config import load_settings
-    from holdfast.plan import Plan
+    from holdfast.plan import At, Plan
     from places import CONFIG
 
     config = yaml.safe_load(CONFIG.read_text())
@@ -224,14 +224,14 @@ def test_only_models_that_have_a_checkpoint_are_evaluated_under_it():
         "levels": {"AWQ": [{"model": "other", "path": "a"}]},
     }
     plan = Plan(load_settings(config))
-    assert plan.perturbations("original", "pocket") == [
-        name for name in plan.perturbations("original", "other") if name != "ready"
+    assert plan.evaluation.perturbations("original", "pocket") == [
+        name for name in plan.evaluation.perturbations("original", "other") if name != "ready"
     ]
-    assert "ready" not in plan.perturbations("fo")
-    (job,) = [job for job in plan.evaluations if "ready" in job.perturbations]
+    assert "ready" not in plan.evaluation.perturbations("fo")
+    (job,) = [job for job in plan.evaluation.jobs if "ready" in job.perturbations]
     assert (job.arms, job.perturbations, job.models) == ("original", ("ready",), "other")
-    assert plan.quantized("other", "original", 0, "ready") == [
+    assert plan.evaluation.quantized(At("other", "original", 0), "ready") == [
         "results/pocket/other/original/seed0/ready/quantized"
     ]
-    assert plan.quantized_by("checkpoint") == "ready"
-    assert plan.quantized_by("gptqmodel") == "(?!)"
+    assert plan.evaluation.quantized_by("checkpoint") == "ready"
+    assert plan.evaluation.quantized_by("gptqmodel") == "(?!)"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from holdfast.config import HoldfastError, load_settings
-from holdfast.plan import Plan
+from holdfast.plan import At, Plan
 from places import CONFIG
 
 GRID = {"beta": ["1e-3", 0.03], "learning_rate": [0.01, 0.001]}
@@ -27,7 +28,7 @@ def plan(config: dict[str, Any], sweep: dict[str, Any] = GRID, arm: str = "zo_ro
 
 def test_a_point_is_the_arm_with_other_values(config: dict[str, Any]) -> None:
     made = plan(config)
-    own, arms = made.settings.arms["zo_robust"], made.arms
+    own, arms = made.settings.arms["zo_robust"], made.arms.entries
     added = {name: arm for name, arm in arms.items() if name not in made.settings.arms}
     # Settings in the stage's order, values sorted; zo_robust itself is the point .4.
     assert list(added) == ["zo_robust.1", "zo_robust.2", "zo_robust.3"]
@@ -43,7 +44,7 @@ def test_a_point_is_the_arm_with_other_values(config: dict[str, Any]) -> None:
 
 
 def test_the_point_with_the_arms_own_values_is_not_made_twice(config: dict[str, Any]) -> None:
-    (job,) = plan(config).sweep_jobs
+    (job,) = plan(config).sweeps.jobs
     where = type("W", (), {"model": "pocket", "seed": "0"})
     assert job.names == [f"zo_robust.{number}" for number in (1, 2, 3, 4)]
     homes = [*job.names[:3], "zo_robust"]
@@ -52,12 +53,12 @@ def test_the_point_with_the_arms_own_values_is_not_made_twice(config: dict[str, 
 
 def test_the_order_of_keys_and_values_changes_no_point(config: dict[str, Any]) -> None:
     other = {"learning_rate": [0.001, 0.01], "beta": [0.03, 0.001]}
-    assert plan(config).arms == plan(copy.deepcopy(config), other).arms
+    assert plan(config).arms.entries == plan(copy.deepcopy(config), other).arms.entries
 
 
 def test_a_first_order_arm_is_swept_over_words_too(config: dict[str, Any]) -> None:
     sweep = {"scheduler": ["cosine", "constant_with_warmup"], "momentum": [0, 0.5]}
-    arms = plan(config, sweep, "fo").arms
+    arms = plan(config, sweep, "fo").arms.entries
     points = [arms[f"fo.{number}"] for number in (2, 3, 4)]
     found = [(point.momentum, point.scheduler) for point in points]
     expected = [(0.0, "cosine"), (0.5, "constant_with_warmup"), (0.5, "cosine")]
@@ -67,42 +68,48 @@ def test_a_first_order_arm_is_swept_over_words_too(config: dict[str, Any]) -> No
 
 def test_only_points_may_diverge(config: dict[str, Any]) -> None:
     made = plan(config, {"momentum": [0, 0.5]}, "fo")
-    assert "may_diverge" not in made.move_params("fo") + made.move_params("zo_robust")
-    assert "may_diverge" in made.move_params("fo.2")
-    assert "may_diverge" in made.move_params("zo_robust.1")
-    move = made.arms["fo"].move
-    assert made.move_params("fo") == made.params("first_order", move, made.settings.data.max_length)
+    assert "may_diverge" not in made.arms.params(At("pocket", "fo", 0)) + made.arms.params(
+        At("pocket", "zo_robust", 0)
+    )
+    assert "may_diverge" in made.arms.params(At("pocket", "fo.2", 0))
+    assert "may_diverge" in made.arms.params(At("pocket", "zo_robust.1", 0))
+    move = made.arms.entries["fo"].move
+    assert made.arms.params(At("pocket", "fo", 0)) == made.params(
+        "first_order", move, made.settings.data.max_length
+    )
 
 
 def test_nothing_else_knows_of_points(config: dict[str, Any]) -> None:
     without = copy.deepcopy(config)
     without["arms"]["zo_robust"]["sweep"] = {}
     made, plain = plan(config), Plan(load_settings(without))
-    assert [job.name for job in made.evaluations] == [job.name for job in plain.evaluations]
-    assert made.exports() == plain.exports()
-    assert made.table_inputs("table2") == plain.table_inputs("table2")
+    assert [job.name for job in made.evaluation.jobs] == [job.name for job in plain.evaluation.jobs]
+    assert made.arms.exports() == plain.arms.exports()
+    assert made.results.of_table(SimpleNamespace(table="table2")) == plain.results.of_table(
+        SimpleNamespace(table="table2")
+    )
 
 
 def test_the_rule_of_choice_scores_nothing_again(config: dict[str, Any]) -> None:
     where = type("W", (), {"model": "pocket", "seed": "0"})
-    before = plan(config).sweep_jobs[0].params(where)
+    before = plan(config).sweeps.jobs[0].params(where)
     config["sweeps"]["choose"] = "gap"
-    assert plan(config).sweep_jobs[0].params(where) == before
+    assert plan(config).sweeps.jobs[0].params(where) == before
     config["sweeps"]["rho"] = 0.5
-    assert plan(config).sweep_jobs[0].params(where) != before
+    assert plan(config).sweeps.jobs[0].params(where) != before
 
 
 def test_points_share_jobs_as_the_config_says(config: dict[str, Any]) -> None:
     config["sweeps"]["points_per_job"] = 3
-    assert [len(job.points) for job in plan(config).sweep_jobs] == [3, 1]
+    assert [len(job.points) for job in plan(config).sweeps.jobs] == [3, 1]
 
 
 def test_validation_is_under_the_middle_level_unless_told(config: dict[str, Any]) -> None:
-    assert {n: p.cells for n, p in plan(config).validation_perturbations.items()} == {
+    assert {n: p.cells for n, p in plan(config).sweeps.validation_perturbations.items()} == {
         "weight_noise": [("30", 0), ("30", 1), ("30", 2)]
     }
     config["sweeps"]["perturbations"] = {"w4a4": ["W4A4-g32"], "activation_noise": [0.2, 0.4]}
-    chosen = plan(config).validation_perturbations
+    chosen = plan(config).sweeps.validation_perturbations
     assert chosen["w4a4"].cells == [("W4A4-g32", 0)]
     assert [level for level, _ in chosen["activation_noise"].cells] == ["0.2"] * 3 + ["0.4"] * 3
 
@@ -111,9 +118,9 @@ def test_validation_data_change_with_their_sources(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HOLDFAST_DATA", raising=False)
-    assert plan(config).validation_inputs() == ["results/pocket/world"]
+    assert plan(config).sweeps.validation_inputs(None) == ["results/pocket/world"]
     config["data"]["validation"]["pairs"] = {"source": {"path": "pairs.json"}}
-    assert plan(config).validation_inputs() == ["pairs.json", "results/pocket/world"]
+    assert plan(config).sweeps.validation_inputs(None) == ["pairs.json", "results/pocket/world"]
 
 
 SWEEPS = {
@@ -158,7 +165,7 @@ def test_a_bad_sweep_is_one_sentence(config: dict[str, Any], name: str) -> None:
 
 def test_64_points_are_allowed(config: dict[str, Any]) -> None:
     sweep = {"beta": [n + 1 for n in range(16)], "directions": [1, 2, 3, 4]}
-    assert sum(len(job.points) for job in plan(config, sweep).sweep_jobs) == 64
+    assert sum(len(job.points) for job in plan(config, sweep).sweeps.jobs) == 64
 
 
 SETTINGS = {
@@ -203,7 +210,7 @@ def test_names_of_points_and_targets_are_taken(config: dict[str, Any]) -> None:
 
 
 def test_tables_name_the_values_used(config: dict[str, Any]) -> None:
-    labels = plan(config).labels
+    labels = plan(config).results.labels
     assert labels.points == {
         "zo_robust": "learning_rate 0.01, beta 0.03 (sweep: snakemake sweep_zo_robust)"
     }
@@ -214,7 +221,7 @@ def test_a_sweep_moves_no_arm_and_evaluates_nothing_again(config: dict[str, Any]
     without = copy.deepcopy(config)
     without["arms"]["zo_robust"]["sweep"] = None
     made, plain = plan(config), Plan(load_settings(without))
-    moves = [one.params("zeroth_order", one.arms["zo_robust"].move) for one in (made, plain)]
+    moves = [one.params("zeroth_order", one.arms.entries["zo_robust"].move) for one in (made, plain)]
     assert moves[0] == moves[1]
 
 
@@ -223,6 +230,6 @@ def test_points_ask_for_the_memory_of_their_stage(config: dict[str, Any]) -> Non
     where = type("W", (), {"model": "pocket", "seed": "0"})
     arm = made.memory.zeroth_order("pocket", "zo_robust")
     assert made.memory.zeroth_order("pocket", "zo_robust.1") == arm
-    first = made.sweep_jobs[0].mem_mb(where, 1)
+    first = made.sweeps.jobs[0].mem_mb(where, 1)
     assert first >= 2 * arm.mem_mb
-    assert made.sweep_jobs[0].mem_mb(where, 2) == 2 * first
+    assert made.sweeps.jobs[0].mem_mb(where, 2) == 2 * first

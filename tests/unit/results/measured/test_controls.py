@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,9 +126,11 @@ def test_controls_are_evaluated_where_their_reference_is_shown(config: dict[str,
     plan = Plan(load_settings(config))
     shown = plan.settings.shown(plan.settings.tables["table4"])
     assert shown["zo_random"] == shown["fo"]
-    assert any("/zo_random/" in path for path in plan.table_inputs("table4"))
-    assert plan.labels.parents["zo_random"] == "fo"
-    assert "original" not in plan.labels.parents
+    assert any(
+        "/zo_random/" in path for path in plan.results.of_table(SimpleNamespace(table="table4"))
+    )
+    assert plan.results.labels.parents["zo_random"] == "fo"
+    assert "original" not in plan.results.labels.parents
 
 
 @pytest.mark.parametrize(
