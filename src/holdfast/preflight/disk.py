@@ -76,7 +76,8 @@ def _results(settings: Settings) -> dict[str, float]:
     bases = [shape for path, shape in known.items() if path.startswith("models.")]
     trained = [arm for arm in settings.arms.values() if isinstance(arm, TrainedArm)]
     grids = [level.bits for arm in settings.arms for level in _gptq_levels(plan, arm)]
-    cells = sum(len(entry.cells) for a in settings.arms for entry in plan.evaluation.perturbed(a).values())
+    perturbed = [plan.evaluation.perturbed(arm).values() for arm in settings.arms]
+    cells = sum(len(entry.cells) for entries in perturbed for entry in entries)
     prompts = sum(rows.limit or PROMPTS for rows in (settings.data.behaviors, settings.data.benign))
     answers = cells * seeds * prompts * settings.generation.max_new_tokens * BYTES_PER_TOKEN
     every = sources.checkpoints(settings)

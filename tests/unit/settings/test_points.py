@@ -221,7 +221,8 @@ def test_a_sweep_moves_no_arm_and_evaluates_nothing_again(config: dict[str, Any]
     without = copy.deepcopy(config)
     without["arms"]["zo_robust"]["sweep"] = None
     made, plain = plan(config), Plan(load_settings(without))
-    moves = [one.params("zeroth_order", one.arms.entries["zo_robust"].move) for one in (made, plain)]
+    arms = [planned.arms.entries["zo_robust"] for planned in (made, plain)]
+    moves = [made.params("zeroth_order", arm.move) for arm in arms]
     assert moves[0] == moves[1]
 
 
