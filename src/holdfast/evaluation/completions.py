@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,12 +16,21 @@ from holdfast.files.journal import Journal
 from holdfast.settings.evaluation import Generation
 
 
+def text_digest(text: str) -> str:
+    """Return 32 hexadecimal digits that tell a text from others."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 class Prompt(NamedTuple):
     """What a model is asked: a behavior or a benign prompt, with its identifier in its set."""
 
     kind: str
     name: str
     text: str
+
+    def key(self, cell: str) -> str:
+        """Return what a journal knows the answer of a cell by: the text, wherever it stands."""
+        return json.dumps([cell, text_digest(self.text)])
 
 
 def read_prompts(behaviors: Path, benign: Path) -> list[Prompt]:
@@ -42,7 +52,7 @@ def complete(
     Returns what ``record`` makes of each completion, in the order of the prompts; the journal keeps
     that.
     """
-    keys = [json.dumps([cell, prompt.kind, prompt.name]) for prompt in prompts]
+    keys = [prompt.key(cell) for prompt in prompts]
     generate(
         loaded.model,
         loaded.tokenizer,

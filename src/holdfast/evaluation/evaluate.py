@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import Tensor
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
 from holdfast.engine.generation import Completion
-from holdfast.evaluation.completions import complete, read_prompts
+from holdfast.evaluation.completions import complete, read_prompts, text_digest
 from holdfast.evaluation.lm_eval import LmEval
 from holdfast.evaluation.perplexity import window_nll, windows
-from holdfast.files.atomic import read_json, write_json, write_jsonl
+from holdfast.files.atomic import read_json, sha256, write_json, write_jsonl
 from holdfast.files.journal import Journal
+from holdfast.files.manifest import artifact_hash
 from holdfast.perturbations.registry import perturb
 from holdfast.plan import QUANTIZED
 from holdfast.progress import track
@@ -41,26 +45,49 @@ class Evaluation:
         self.generation = generation
         self.utility = utility
         self.prompts = read_prompts(behaviors, benign)
-        self._rows = read_json(perplexity)
-        self._windows: Tensor | None = None
-        self._lm_eval = LmEval(utility.lm_eval, tasks)
+        self._text = perplexity
+        self._tasks = tasks
+        self._cut: tuple[Any, Tensor] | None = None  # windows, and the tokenizer that cut them
 
-    def complete(self, loaded: Loaded, journal: Journal, cell: str) -> list[dict[str, Any]]:
-        """Complete every prompt greedily, going on from what ``journal`` holds of this cell.
+    def evaluate(
+        self, load: Callable[[], AbstractContextManager[Loaded]], journal: Journal, cell: str
+    ) -> dict[str, Any]:
+        """Return the ``texts``, ``perplexity`` and ``lm_eval`` of a cell.
 
-        Returns ``{"completion", "tokens", "finished"}`` for each prompt.
+        ``texts`` has ``{"completion", "tokens", "finished"}`` for each prompt. What ``journal``
+        holds is not computed again: of a cell only new prompts, for one. ``load`` gives the live
+        model, perturbed while it is held; it is not called where nothing is missing.
         """
-        return complete(loaded, self.prompts, self.generation, journal, cell, _row)
-
-    def measure(self, loaded: Loaded) -> dict[str, Any]:
-        """Return the ``perplexity`` and ``lm_eval`` entries of a cell."""
-        settings = self.utility.perplexity
-        if self._windows is None:
-            self._windows = windows(loaded.tokenizer, self._rows, settings.window)
-        return {
-            "perplexity": window_nll(loaded.model, self._windows, settings.batch_size),
-            "lm_eval": self._lm_eval.evaluate(loaded.model, loaded.tokenizer),
+        measures = {
+            self._key(cell, "perplexity", self.utility.perplexity, [self._text]): self._perplexity,
+            self._key(cell, "lm_eval", self.utility.lm_eval, self._tasks.values()): self._accuracy,
         }
+        wanted = [*(prompt.key(cell) for prompt in self.prompts), *measures]
+        if any(key not in journal for key in wanted):
+            with load() as live:
+                complete(live, self.prompts, self.generation, journal, cell, _row)
+                for key, measure in measures.items():
+                    if key not in journal:
+                        journal.append(key, measure(live))
+        *texts, perplexity, accuracy = (journal[key] for key in wanted)
+        return {"texts": texts, "perplexity": perplexity, "lm_eval": accuracy}
+
+    def _key(self, cell: str, name: str, settings: BaseModel, files: Iterable[Path]) -> str:
+        read = [artifact_hash(path) for path in files]
+        return json.dumps([cell, name, settings.model_dump(mode="json"), read])
+
+    def _perplexity(self, loaded: Loaded) -> dict[str, list[Any]]:
+        settings, tokenizer = self.utility.perplexity, loaded.tokenizer
+        if self._cut is None or self._cut[0] is not tokenizer:
+            self._cut = tokenizer, windows(tokenizer, read_json(self._text), settings.window)
+        return window_nll(loaded.model, self._cut[1], settings.batch_size)
+
+    def _accuracy(self, loaded: Loaded) -> dict[str, Any]:
+        return self._lm_eval.evaluate(loaded.model, loaded.tokenizer)
+
+    @functools.cached_property
+    def _lm_eval(self) -> LmEval:
+        return LmEval(self.utility.lm_eval, self._tasks)
 
 
 def _row(completion: Completion) -> dict[str, Any]:
@@ -79,6 +106,9 @@ def evaluate(
 ) -> None:
     """Evaluate every (level, draw) cell and write completions.jsonl and utility.json.
 
+    A cell is known by the settings of its level and, where its weights are stored, by their hash;
+    so a run that has more levels, draws or prompts than the last computes those alone.
+
     Args:
         arm: weights folder of the arm.
         seed: training seed of the arm; with the draw it keys the noise.
@@ -88,19 +118,20 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     cells: list[dict[str, Any]] = []
     for level, draw in track(perturbation.cells, f"cells of {perturbation.kind}"):
-        cell = f"{level}/{draw}"
-        if cell not in journal:
-            live = _quantized(arm, folder, level) if perturbation.stored else _live(arm)
-            with perturb(live.model, perturbation, level, noise_seed(seed, draw)):
-                texts = evaluation.complete(live, journal, cell)
-                journal.append(cell, {"texts": texts, **evaluation.measure(live)})
-            del live  # before the next copy is loaded
-        finished = journal[cell]
+
+        @contextmanager
+        def live(level: str = level, draw: int = draw) -> Iterator[Loaded]:
+            loaded = _quantized(arm, folder, level) if perturbation.stored else _live(arm)
+            with perturb(loaded.model, perturbation, level, noise_seed(seed, draw)):
+                yield loaded
+
+        weights = sha256(folder / QUANTIZED / level) if perturbation.stored else None
+        cell = text_digest(json.dumps([perturbation.at(level), draw, weights], sort_keys=True))
+        measured = evaluation.evaluate(live, journal, cell)
         rows.extend(
             {"level": level, "draw": draw, "set": kind, "id": name} | text
-            for (kind, name, _), text in zip(evaluation.prompts, finished["texts"], strict=True)
+            for (kind, name, _), text in zip(evaluation.prompts, measured.pop("texts"), strict=True)
         )
-        measured = {name: finished[name] for name in ("perplexity", "lm_eval")}
         cells.append({"level": level, "draw": draw} | measured)
     write_jsonl(folder / "completions.jsonl", rows)
     write_json(folder / "utility.json", {"cells": cells})

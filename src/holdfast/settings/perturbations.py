@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,6 +35,16 @@ def noise_seed(seed: int, draw: int) -> int:
 class _Perturbation(Frozen):
     stored: ClassVar[bool] = False  # whether every level has a copy of the weights on disk
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
+
+    def at(self, level: str) -> dict[str, Any]:
+        """Return what a cell of ``level`` depends on: not other levels, nor how many draws."""
+        settings = self.model_dump(mode="json", exclude={"label", "draws"})
+        levels = settings.get("levels", {})
+        if isinstance(levels, dict):
+            kept: Any = {name: grid for name, grid in levels.items() if name == level}
+        else:
+            kept = [strength for strength in levels if format(strength, "g") == level]
+        return settings | {"levels": kept}
 
     def of(self, model: str, arm: str) -> Self | None:
         """Return what of it is tested on one arm of one model; None for nothing."""
