@@ -193,9 +193,9 @@ KILLS = [
     (zeroth_order, after_a_line, 1, 5),  # of the curvature, before the first step
     (zeroth_order, after_a_line, 3, 2),
     (zeroth_order, within_a_line, 4, 2),
-    (generation, after_a_line, 5, 21),  # within a batch
-    (generation, within_a_line, 8, 19),
-    (generation, after_a_line, 13, 13),  # of the first cell, all of it
+    (generation, after_a_line, 5, 22),  # within a batch
+    (generation, within_a_line, 8, 20),
+    (generation, after_a_line, 14, 14),  # of the first cell, all of it
     (judging, after_a_line, 2, 2),
     (judging, within_a_line, 3, 2),
     (quantization, before_a_level, 2, 1),
