@@ -26,7 +26,6 @@ CONTEXT = GIB // 2
 LIBRARIES = 3 * GIB // 2
 FLOAT32 = 4
 PROMPT_TOKENS = 1024  # of a behavior with its context; HarmBench's longest have about 900
-JUDGE_TOKENS = 2048  # of a judge's instructions, a behavior with its context and 512 tokens
 TASK_TOKENS = 512  # of a question with one of its answers
 CALIBRATION_COPIES = 3  # a Hessian, its factor and its inverse
 
@@ -152,8 +151,8 @@ def quantize(shape: Shape, settings: Gptq) -> int:
     return shape.weights + hessians + shape.layer_bytes(settings.max_length)
 
 
-def judge(shape: Shape, batch_size: int | str, tokens: int = JUDGE_TOKENS) -> int:
-    """Weights and a forward pass of ``batch_size`` rows; ``auto`` counts as one."""
+def judge(shape: Shape, batch_size: int | str, tokens: int) -> int:
+    """Weights and a forward pass of ``batch_size`` rows of ``tokens``; ``auto`` counts as one."""
     rows = 1 if isinstance(batch_size, str) else batch_size
     return shape.weights + rows * shape.row_bytes(min(tokens, shape.context))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
-from holdfast.settings.judges import HarmBench, RefusalPrefix
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import FineTune
 from holdfast.settings.run import Settings
@@ -73,7 +72,7 @@ class DataPlan:
     @property
     def _templates(self) -> dict[str, DataSource]:
         judges = self.settings.judges.items()
-        return {f"template-{n}": j.template for n, j in judges if isinstance(j, HarmBench)}
+        return {f"template-{n}": j.needs_template for n, j in judges if j.needs_template}
 
     def judge_template(self, judge: str) -> list[str]:
         """A judge's template; none for a judge whose template is in its tokenizer."""
@@ -82,10 +81,8 @@ class DataPlan:
 
     def judge_model(self, judge: str) -> list[str]:
         """Folder of a judge's model; none for a judge that needs no model."""
-        return [f"{self.results}/judges/{judge}"] if self._judged_by_model(judge) else []
-
-    def _judged_by_model(self, judge: str) -> bool:
-        return not isinstance(self.settings.judges[judge], RefusalPrefix)
+        needed = self.settings.judges[judge].needs_model
+        return [f"{self.results}/judges/{judge}"] if needed else []
 
     def model_inputs(self, model: ModelSettings) -> list[str]:
         """What a model that the run makes itself is made from."""

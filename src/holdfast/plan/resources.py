@@ -126,8 +126,9 @@ class Resources:
                 shape = shape_of_model(models[name], self._pocket)
                 if shape is None:
                     return UNKNOWN
-                size = getattr(self.settings.judges[name], "batch_size", "auto")
-                needs.append((estimate.judge(shape, size), shape.weights))
+                entry = self.settings.judges[name]
+                size = estimate.judge(shape, entry.rows, entry.most_tokens)
+                needs.append((size, shape.weights))
         if not needs:
             return Memory(0, _mib(LIBRARIES + SNAKEMAKE))
         return self._memory(max(size for size, _ in needs), max(host for _, host in needs))

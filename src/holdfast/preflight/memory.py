@@ -55,7 +55,8 @@ def needs(settings: Settings) -> Iterator[Need]:
     for name in settings.judge_models:
         path = f"judges.{name}.model"
         if path in known:
-            yield Need(f"judge {name}", estimate.judge(known[path], "auto"))
+            size = estimate.judge(known[path], "auto", settings.judges[name].most_tokens)
+            yield Need(f"judge {name}", size)
 
 
 def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Iterator[Need]:
