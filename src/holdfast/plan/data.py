@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import FineTune
 from holdfast.settings.run import Settings
 
 
@@ -59,9 +58,9 @@ class DataPlan:
     def _attacks(self) -> dict[str, Rows]:
         """Pairs that a perturbation fine-tunes on."""
         return {
-            f"finetune-{name}": Rows(source=entry.source, limit=entry.limit)
+            f"finetune-{name}": entry.pairs
             for name, entry in self.settings.perturbations.items()
-            if isinstance(entry, FineTune)
+            if entry.pairs
         }
 
     @property

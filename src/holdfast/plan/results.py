@@ -36,7 +36,7 @@ class Plan(GapPlan):
                     label=p.label or name,
                     symbol=p.symbol,
                     note=p.note,
-                    partial=p.kind == "checkpoint",
+                    partial=p.partial,
                 )
                 for name, p in perturbations
             },

@@ -52,8 +52,8 @@ class Runtime:
 
     def finetune(self, model: str, perturbation: str) -> int:
         """Training of every parameter, and a checkpoint a level."""
-        entry: Any = self.settings.perturbations[perturbation]
-        saves = len(entry.levels) * self._load(self._shape(model))
+        entry = self.settings.perturbations[perturbation]
+        saves = len(entry.cells) * self._load(self._shape(model))
         return self._training(model, entry.training) + math.ceil(saves / 60)
 
     def factors(self, model: str) -> int:
@@ -105,7 +105,7 @@ class Runtime:
     def quantize(self, model: str, perturbation: str) -> int:
         """GPTQ at every level: two passes, the Hessians, and a column after the other."""
         shape, entry = self._shape(model), self.settings.perturbations[perturbation]
-        tokens = getattr(entry, "calibration_samples", 0) * getattr(entry, "max_length", 0)
+        tokens = math.prod(entry.calibration or (0,))
         columns = shape.layers * sum(getattr(shape, width) for width in LINEARS)
         level = 4 * self._pass(shape, tokens) + GPTQ_COLUMN_S * columns + self._load(shape)
         return _minutes(len(entry.cells) * level + self._load(shape))

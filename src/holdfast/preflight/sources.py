@@ -10,7 +10,7 @@ from holdfast.data.prepare import Kind
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import Checkpoint, FineTune, Variant
+from holdfast.settings.perturbation import Variant
 from holdfast.settings.run import Settings
 
 Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repository
@@ -43,11 +43,10 @@ def checkpoints(settings: Settings) -> dict[str, Source]:
         if judge.needs_model:
             found[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
     for name, entry in settings.perturbations.items():
-        if isinstance(entry, Checkpoint):
-            for level, variants in entry.levels.items():
-                for number, variant in enumerate(variants):
-                    path = f"perturbations.{name}.levels.{level}.{number}"
-                    found[path] = Source(_copy(settings, variant), "none")
+        for level, variants in entry.variants.items():
+            for number, variant in enumerate(variants):
+                path = f"perturbations.{name}.levels.{level}.{number}"
+                found[path] = Source(_copy(settings, variant), "none")
     return found
 
 
@@ -71,9 +70,8 @@ def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
         if validation.benign:
             found["data.validation.benign.source"] = ("prompts", validation.benign)
     for name, entry in settings.perturbations.items():
-        if isinstance(entry, FineTune):
-            rows = Rows(source=entry.source, limit=entry.limit)
-            found[f"perturbations.{name}.source"] = ("pairs", rows)
+        if entry.pairs:
+            found[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
             found[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
