@@ -8,6 +8,7 @@ with job(snakemake) as (judges, perturbations):
 
     from holdfast.files.atomic import read_jsonl
     from holdfast.judges.run import judge_completions
+    from holdfast.judges.verdict import Given
     from holdfast.settings.judges import Judge
 
     def load(folder):
@@ -18,13 +19,15 @@ with job(snakemake) as (judges, perturbations):
 
     given, scratch = snakemake.input, Path(snakemake.params.scratch)
     models, templates, outputs = map(iter, (given.models, given.templates, snakemake.output))
-    for name, settings in judges.items():
+    for name, settings in TypeAdapter(dict[str, Judge]).validate_python(judges).items():
         judge_completions(
-            TypeAdapter(Judge).validate_python(settings),
+            settings,
+            Given(
+                load_model=partial(load, next(models)) if settings.needs_model else None,
+                template=Path(next(templates)) if settings.needs_template else None,
+            ),
             behaviors=read_jsonl(given.behaviors),
             completions=dict(zip(perturbations, map(read_jsonl, given.completions), strict=True)),
             out_path=next(outputs),
             journal_path=scratch / f"{name}.jsonl",
-            load_model=partial(load, next(models)) if "model" in settings else None,
-            template_path=next(templates) if "template" in settings else None,
         )

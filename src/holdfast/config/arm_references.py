@@ -76,13 +76,8 @@ def _check_sweeps(settings: Settings, needed_by: str) -> None:
         path = f"sweeps.perturbations.{name}"
         known("sweeps.perturbations", name, settings.perturbations)
         entry = settings.perturbations[name]
-        if entry.stored:
-            raise HoldfastError(
-                f"{path}: points are scored without quantized copies; name a perturbation of a"
-                " live model (fake_quant, weight_noise or activation_noise)"
-            )
-        if entry.kind == "none":
-            raise HoldfastError(f"{path}: unperturbed ASR is always taken; leave this out")
+        if entry.unfit_for_sweeps:
+            raise HoldfastError(f"{path}: {entry.unfit_for_sweeps}")
         for level in levels:
             known(path, level_name(level), [cell for cell, _ in entry.cells])
 

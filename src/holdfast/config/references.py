@@ -12,7 +12,6 @@ from holdfast.config.names import known
 from holdfast.errors import HoldfastError
 from holdfast.settings.arms import Original, TrainedArm
 from holdfast.settings.cells import level_name
-from holdfast.settings.perturbations import Checkpoint
 from holdfast.settings.run import Settings
 from holdfast.settings.selections import selected
 
@@ -119,7 +118,7 @@ def _check_models(settings: Settings) -> None:
 
 def _check_checkpoints(settings: Settings) -> None:
     for name, entry in settings.perturbations.items():
-        for level, variants in entry.levels.items() if isinstance(entry, Checkpoint) else ():
+        for level, variants in entry.variants.items():
             path = f"perturbations.{name}.levels.{level}"
             for variant in variants:
                 known(f"{path}.model", variant.model, settings.models)
@@ -197,9 +196,10 @@ def _check_curve(settings: Settings, path: str, entry: Any) -> None:
     for name in entry.perturbations:
         known(f"{path}.perturbations", name, settings.perturbations)
         if not settings.perturbations[name].symbol:
+            numeric = [other for other, entry in settings.perturbations.items() if entry.symbol]
             raise HoldfastError(
                 f"{path}.perturbations: the levels of '{name}' are no numbers; name a perturbation"
-                " of kind weight_noise, activation_noise or finetune"
+                f" whose levels are, such as {' or '.join(numeric) or 'one of kind weight_noise'}"
             )
 
 

@@ -12,12 +12,7 @@ from holdfast.engine import limits
 from holdfast.engine.shape import Shape
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.gap import GapSettings
-from holdfast.settings.perturbations import (
-    FakeQuant,
-    Gptq,
-    Perturbation,
-    WeightNoise,
-)
+from holdfast.settings.perturbation import PerturbationSettings
 from holdfast.settings.selections import Robustness, Selection, Snip, Wanda
 from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
 
@@ -26,7 +21,6 @@ CONTEXT = GIB // 2
 LIBRARIES = 3 * GIB // 2
 FLOAT32 = 4
 PROMPT_TOKENS = 1024  # of a behavior with its context; HarmBench's longest have about 900
-JUDGE_TOKENS = 2048  # of a judge's instructions, a behavior with its context and 512 tokens
 TASK_TOKENS = 512  # of a question with one of its answers
 CALIBRATION_COPIES = 3  # a Hessian, its factor and its inverse
 
@@ -121,7 +115,7 @@ def evaluate(
     shape: Shape,
     generation: Generation,
     utility: Utility,
-    perturbation: Perturbation,
+    perturbation: PerturbationSettings,
     prompt_tokens: int = PROMPT_TOKENS,
 ) -> int:
     """Weights, their copy where they are perturbed, and the largest of the three measures.
@@ -135,25 +129,21 @@ def evaluate(
     positions = utility.lm_eval.batch_size * min(TASK_TOKENS, shape.context)
     logits = positions * shape.vocabulary * (shape.item + 2 * FLOAT32)
     tasks = shape.layer_bytes(positions) + logits
-    if isinstance(perturbation, WeightNoise):
-        copy = shape.weights
-    elif isinstance(perturbation, FakeQuant):
-        copy = shape.layers * shape.linear_parameters * shape.item
-    else:
-        copy = 0
+    linear = shape.layers * shape.linear_parameters * shape.item
+    copy = {"none": 0, "linear": linear, "all": shape.weights}[perturbation.copied_weights]
     return shape.weights + copy + max(completions, perplexity, tasks)
 
 
-def quantize(shape: Shape, settings: Gptq) -> int:
-    """GPTQ by llm-compressor: weights, the Hessians of one layer, a forward pass of one row."""
+def quantize(shape: Shape, tokens: int) -> int:
+    """GPTQ by llm-compressor: weights, one layer's Hessians, a forward pass of ``tokens``."""
     inputs = 5 * shape.hidden**2 + shape.attention_width**2 + shape.inner**2
     largest = max(shape.hidden, shape.inner) ** 2
     hessians = FLOAT32 * (inputs + CALIBRATION_COPIES * largest)
-    return shape.weights + hessians + shape.layer_bytes(settings.max_length)
+    return shape.weights + hessians + shape.layer_bytes(tokens)
 
 
-def judge(shape: Shape, batch_size: int | str, tokens: int = JUDGE_TOKENS) -> int:
-    """Weights and a forward pass of ``batch_size`` rows; ``auto`` counts as one."""
+def judge(shape: Shape, batch_size: int | str, tokens: int) -> int:
+    """Weights and a forward pass of ``batch_size`` rows of ``tokens``; ``auto`` counts as one."""
     rows = 1 if isinstance(batch_size, str) else batch_size
     return shape.weights + rows * shape.row_bytes(min(tokens, shape.context))
 

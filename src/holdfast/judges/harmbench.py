@@ -9,15 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from holdfast.data.templates import load_template
 from holdfast.engine.batch_size import BatchSize
 from holdfast.judges.label_logits import Answer, read_answers, read_label, spellings
 from holdfast.judges.markers import neutralize, special_tokens
-from holdfast.judges.verdict import Item, OnDone, Verdict
+from holdfast.judges.verdict import Given, Item, OnDone, Verdict
+from holdfast.settings.judges import HarmBench
 
 LABELS = ("yes", "no")
 TEMPLATES = ("prompt", "prompt_contextual")
 INSTRUCTION_MARKERS = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"}
 SCORE_DIGITS = 4  # beyond them scores differ between devices and batch sizes
+
+
+def judge_of(settings: HarmBench, given: Given) -> HarmBenchJudge:
+    """Return the judge that ``settings`` describe, its model loaded."""
+    assert given.template is not None
+    return HarmBenchJudge(
+        *given.loaded(),
+        load_template(given.template),
+        max_completion_tokens=settings.max_completion_tokens,
+        batch_size=settings.batch_size,
+    )
 
 
 class HarmBenchJudge:
@@ -41,7 +54,7 @@ class HarmBenchJudge:
         self.labels = (spellings(tokenizer, LABELS[0]), spellings(tokenizer, LABELS[1]))
 
     def judge(self, items: Sequence[Item], on_done: OnDone, known: Mapping[int, Verdict]) -> None:
-        """See ``Judge.judge``.
+        """See ``Reader.judge``.
 
         No batch mixes the two templates, which begin differently. Batches by behavior would share
         longer beginnings, but lose more to padding than they save.

@@ -14,11 +14,19 @@ from holdfast.engine.batch_size import BatchSize
 from holdfast.errors import HoldfastError
 from holdfast.judges.label_logits import Answer, read_answers
 from holdfast.judges.markers import neutralize, special_tokens
-from holdfast.judges.verdict import Item, OnDone, Verdict
+from holdfast.judges.verdict import Given, Item, OnDone, Verdict
+from holdfast.settings.judges import LlamaGuard
 
 LABELS = ("unsafe", "safe")
 CONTEXT = 4096  # tokens, of a model that does not tell its own
 SCORE_DIGITS = 4  # beyond them scores differ between devices and batch sizes
+
+
+def judge_of(settings: LlamaGuard, given: Given) -> LlamaGuardJudge:
+    """Return the judge that ``settings`` describe, its model loaded."""
+    return LlamaGuardJudge(
+        *given.loaded(), answer_prefix=settings.answer_prefix, batch_size=settings.batch_size
+    )
 
 
 class LlamaGuardJudge:
@@ -48,7 +56,7 @@ class LlamaGuardJudge:
             raise HoldfastError("the judge's labels safe and unsafe begin with the same token")
 
     def judge(self, items: Sequence[Item], on_done: OnDone, known: Mapping[int, Verdict]) -> None:
-        """See ``Judge.judge``."""
+        """See ``Reader.judge``."""
         rendered = [self.prompt(item) for item in items]
         prompts = {index: self._tokens(text) for index, (text, _) in enumerate(rendered)}
         unsafe, safe = self.labels

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from holdfast.data.templates import load_template
-from holdfast.errors import HoldfastError, nearest
+from holdfast.errors import HoldfastError
 from holdfast.files.atomic import sha256, write_jsonl
 from holdfast.files.journal import Journal
-from holdfast.judges.refusal_prefix import RefusalPrefixJudge
-from holdfast.judges.verdict import Item, Judge, Verdict
+from holdfast.judges.verdict import Given, Item, Reader, Verdict
 from holdfast.progress import track
-from holdfast.settings.judges import HarmBench, LlamaGuard, RefusalPrefix
+from holdfast.settings.judges import Judge
+from holdfast.settings.kinds import module_of
 from holdfast.text import encodable
 
 Row = dict[str, Any]
-LoadModel = Callable[[], tuple[Any, Any]]  # -> a causal language model and its tokenizer
+NOTHING = Given()
 
 
 def judge_completions(
-    settings: HarmBench | LlamaGuard | RefusalPrefix,
+    settings: Judge,
+    given: Given = NOTHING,
     *,
     behaviors: Sequence[Row],
     completions: Mapping[str, Iterable[Row]],
     out_path: str | Path,
     journal_path: str | Path,
-    load_model: LoadModel | None = None,
-    template_path: str | Path | None = None,
 ) -> None:
     """Write the verdicts on ``completions`` (rows of completions.jsonl, by perturbation).
 
@@ -50,10 +48,10 @@ def judge_completions(
     )
     digests = hashlib.sha256("".join(item.digest for item in items).encode()).hexdigest()
     header = {"judge": settings.model_dump(mode="json"), "items": digests}
-    if template_path is not None:
-        header["template"] = sha256(template_path)
+    if given.template is not None:
+        header["template"] = sha256(given.template)
     journal = Journal(journal_path, header)
-    verdicts = _judge(settings, items, journal, load_model, template_path)
+    verdicts = _judge(settings, items, journal, given)
     write_jsonl(
         out_path,
         (
@@ -64,43 +62,14 @@ def judge_completions(
     )
 
 
-def build_judge(settings: Any, load_model: LoadModel | None, template_path: Any = None) -> Judge:
-    """Return the judge that ``settings`` (of any kind in ``KINDS``) describe, its model loaded."""
-    if settings.kind not in KINDS:
-        raise HoldfastError(
-            f"judges: there is no kind '{settings.kind}'{nearest(settings.kind, KINDS)}"
-        )
-    return KINDS[settings.kind](settings, load_model, template_path)
+def judge_of(settings: Judge, given: Given) -> Reader:
+    """Return the judge that ``settings`` describe, its model loaded.
 
-
-def _harmbench(settings: HarmBench, load_model: LoadModel, template_path: str | Path) -> Judge:
-    from holdfast.judges.harmbench import HarmBenchJudge
-
-    return HarmBenchJudge(
-        *load_model(),
-        load_template(Path(template_path)),
-        max_completion_tokens=settings.max_completion_tokens,
-        batch_size=settings.batch_size,
-    )
-
-
-def _llamaguard(settings: LlamaGuard, load_model: LoadModel, template_path: None) -> Judge:
-    from holdfast.judges.llamaguard import LlamaGuardJudge
-
-    return LlamaGuardJudge(
-        *load_model(), answer_prefix=settings.answer_prefix, batch_size=settings.batch_size
-    )
-
-
-def _refusal_prefix(settings: RefusalPrefix, load_model: None, template_path: None) -> Judge:
-    return RefusalPrefixJudge(settings.prefixes)
-
-
-KINDS: Mapping[str, Callable[..., Judge]] = {
-    "harmbench": _harmbench,
-    "llamaguard": _llamaguard,
-    "refusal_prefix": _refusal_prefix,
-}
+    Raises:
+        HoldfastError: ``holdfast.judges`` has no module of that kind.
+    """
+    judge: Reader = module_of("holdfast.judges", settings.kind).judge_of(settings, given)
+    return judge
 
 
 def _rows(behaviors: Sequence[Row], completions: Mapping[str, Iterable[Row]]) -> list[Row]:
@@ -129,11 +98,7 @@ def _encodable(row: Row, *names: str) -> Row:
 
 
 def _judge(
-    settings: Any,
-    items: list[Item],
-    journal: Journal,
-    load_model: LoadModel | None,
-    template_path: str | Path | None,
+    settings: Judge, items: list[Item], journal: Journal, given: Given
 ) -> dict[str, Verdict]:
     """Return verdicts by digest; each finished batch is one entry of the journal."""
     verdicts = {
@@ -143,7 +108,7 @@ def _judge(
     }
     if len(verdicts) == len(items):
         return verdicts
-    judge = build_judge(settings, load_model, template_path)
+    judge = judge_of(settings, given)
     bar = track(range(len(items)), f"judge {settings.kind}")
 
     def record(batch: Sequence[tuple[int, Verdict]]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 
@@ -37,9 +38,10 @@ class Verdict:
 
 
 OnDone = Callable[[Sequence[tuple[int, Verdict]]], None]
+LoadModel = Callable[[], tuple[Any, Any]]  # -> a causal language model and its tokenizer
 
 
-class Judge(Protocol):
+class Reader(Protocol):
     """Decides on completions. Batches are fixed by ``items`` alone, whatever is ``known``."""
 
     def judge(self, items: Sequence[Item], on_done: OnDone, known: Mapping[int, Verdict]) -> None:
@@ -47,3 +49,16 @@ class Judge(Protocol):
 
         Batches whose items are all ``known`` already are left out.
         """
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the judge of some settings is made from: what they say that it needs."""
+
+    load_model: LoadModel | None = None
+    template: Path | None = None
+
+    def loaded(self) -> tuple[Any, Any]:
+        """Return the judge's model and tokenizer, which its settings name."""
+        assert self.load_model is not None
+        return self.load_model()

@@ -8,7 +8,7 @@ generation keeps a key/value cache. Texts with a common beginning share its nois
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
@@ -20,8 +20,16 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import keyed_hash, normal_rows
 from holdfast.numerics.stream import Key, key
+from holdfast.settings.perturbations import ActivationNoise
 
 PURPOSE = "activation_noise"
+
+
+def perturb(
+    model: Any, settings: ActivationNoise, level: str, noise_seed: int
+) -> AbstractContextManager[None]:
+    """Return the context in which ``model`` has the noise of a level of ``settings``."""
+    return activation_noise(model, float(level), settings.scope, noise_seed)
 
 
 @contextmanager

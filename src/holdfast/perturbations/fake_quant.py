@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +13,16 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.parameters import linear_modules, restored
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid, quantize_dequantize
+from holdfast.settings.perturbations import FakeQuant
+
+
+def perturb(
+    model: Any, settings: FakeQuant, level: str, _noise_seed: int
+) -> AbstractContextManager[None]:
+    """Return the context in which ``model`` is rounded to the grids of a level of ``settings``."""
+    grid = settings.levels[level]
+    weights = Grid(grid.bits, grid.group_size)
+    return fake_quant(model, weights, Grid(grid.activation_bits, grid.activation_group_size))
 
 
 @contextmanager

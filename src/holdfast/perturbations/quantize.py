@@ -15,7 +15,6 @@ from holdfast.engine.batches import encode_pairs
 from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.files.manifest import artifact_hash
 from holdfast.numerics.rounding import Grid
-from holdfast.perturbations.registry import gptq_grid
 from holdfast.progress import track
 from holdfast.settings.perturbations import Gptq
 
@@ -36,11 +35,11 @@ def make_quantized(
     pairs = read_jsonl(data)[: settings.calibration_samples]
     prepare = _gptqmodel if settings.backend == "gptqmodel" else _llm_compressor
     quantize = prepare(arm, pairs, settings.max_length)
-    for level in track(settings.levels, "GPTQ levels"):
+    for level, grid in track(settings.levels.items(), "GPTQ levels"):
         if (waiting / level).exists():
             continue
         with atomic_dir(waiting / level) as made:
-            quantize(gptq_grid(settings, level), made)
+            quantize(Grid(grid.bits, grid.group_size), made)
     for half in waiting.glob(".*.part"):  # of a killed job, for a level that is whole by now
         shutil.rmtree(half)
     replace_dir(waiting, folder)  # all at once: moved one by one, a kill would lose some
@@ -68,4 +67,4 @@ def _gptqmodel(arm: Path, pairs: list[dict[str, str]], max_length: int) -> Quant
 
 
 def _texts(tokenizer: Any, pairs: list[dict[str, str]], max_length: int) -> list[list[int]]:
-    return [list(one.input_ids) for one in encode_pairs(tokenizer, pairs, max_length)]
+    return [list(row.input_ids) for row in encode_pairs(tokenizer, pairs, max_length)]

@@ -6,17 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.numerics.rounding import Grid
-from holdfast.perturbations.activation_noise import activation_noise
-from holdfast.perturbations.fake_quant import fake_quant
-from holdfast.perturbations.weight_noise import weight_noise
-from holdfast.settings.perturbations import (
-    ActivationNoise,
-    FakeQuant,
-    Gptq,
-    Perturbation,
-    WeightNoise,
-)
+from holdfast.settings.kinds import module_of
+from holdfast.settings.perturbations import Perturbation
 
 
 def perturb(
@@ -24,35 +15,25 @@ def perturb(
 ) -> AbstractContextManager[None]:
     """Return a context in which ``model`` is perturbed, and after which it is as before.
 
+    The module of the kind's name has a function of this name and these arguments, unless every
+    level has a copy of the weights on disk: such a copy needs nothing more.
+
     Args:
-        model: a live model; for ``gptq`` and ``checkpoint`` the quantized copy of ``level``, which
-            needs nothing more.
+        model: a live model; of a perturbation that is ``stored``, the copy of ``level``.
         settings: the entry of ``perturbations``.
         level: one of the levels in ``settings.cells``.
         noise_seed: the draw; one seed gives the same noise directions at every level.
 
     Raises:
-        HoldfastError: ``settings`` has no such level.
+        HoldfastError: ``settings`` has no such level, or there is no such kind.
     """
     known = list(dict.fromkeys(name for name, _ in settings.cells))
     if level not in known:
         raise HoldfastError(
             f"perturbation {settings.kind} has no level '{level}'{nearest(level, known)}"
         )
-    if isinstance(settings, WeightNoise):
-        return weight_noise(model, settings.unit * float(level), noise_seed)
-    if isinstance(settings, ActivationNoise):
-        return activation_noise(model, float(level), settings.scope, noise_seed)
-    if isinstance(settings, FakeQuant):
-        grid = settings.levels[level]
-        return fake_quant(
-            model,
-            Grid(grid.bits, grid.group_size),
-            Grid(grid.activation_bits, grid.activation_group_size),
-        )
-    return nullcontext()
-
-
-def gptq_grid(settings: Gptq, level: str) -> Grid:
-    """Return the weight grid of a level of ``gptq``."""
-    return Grid(settings.levels[level].bits, settings.levels[level].group_size)
+    if settings.stored:
+        return nullcontext()
+    module = module_of("holdfast.perturbations", settings.kind)
+    context: AbstractContextManager[None] = module.perturb(model, settings, level, noise_seed)
+    return context

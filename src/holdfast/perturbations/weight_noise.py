@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from holdfast.engine.parameters import put_noise, restored
 from holdfast.numerics.stream import key
+from holdfast.settings.perturbations import WeightNoise
 
 PURPOSE = "weight_noise"
+
+
+def perturb(
+    model: Any, settings: WeightNoise, level: str, noise_seed: int
+) -> AbstractContextManager[None]:
+    """Return the context in which ``model`` has the noise of a level of ``settings``."""
+    return weight_noise(model, settings.unit * float(level), noise_seed)
 
 
 @contextmanager

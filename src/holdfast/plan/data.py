@@ -9,8 +9,6 @@ from typing import Any
 from holdfast.plan.paths import Paths
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
-from holdfast.settings.judges import HarmBench
-from holdfast.settings.perturbations import FineTune
 from holdfast.settings.run import Settings
 
 
@@ -66,7 +64,7 @@ class DataPlan:
         return {
             name: f"finetune-{name}"
             for name, entry in self.settings.perturbations.items()
-            if isinstance(entry, FineTune)
+            if entry.pairs
         }
 
     def attack(self, perturbation: str) -> str:
@@ -91,9 +89,9 @@ class DataPlan:
     @property
     def _attacks(self) -> dict[str, Rows]:
         return {
-            f"finetune-{name}": Rows(source=entry.source, limit=entry.limit)
+            f"finetune-{name}": entry.pairs
             for name, entry in self.settings.perturbations.items()
-            if isinstance(entry, FineTune)
+            if entry.pairs
         }
 
     @property
@@ -104,4 +102,4 @@ class DataPlan:
     @property
     def _templates(self) -> dict[str, DataSource]:
         judges = self.settings.judges.items()
-        return {f"template-{n}": j.template for n, j in judges if isinstance(j, HarmBench)}
+        return {f"template-{n}": j.needs_template for n, j in judges if j.needs_template}

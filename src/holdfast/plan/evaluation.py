@@ -13,7 +13,7 @@ from holdfast.plan.paths import Paths, Wildcards
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
-from holdfast.settings.perturbations import Gptq, Perturbation
+from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.run import Settings
 
 QUANTIZED = "quantized"
@@ -38,7 +38,7 @@ class EvaluationPlan:
         """
         shown = self._shown.get(arm, set())
         entries = self.settings.perturbations
-        ordered = sorted(entries, key=lambda name: entries[name].kind != "none")
+        ordered = sorted(entries, key=lambda name: entries[name].place)
         models = self.settings.models if model is None else [model]
         return [
             name
@@ -82,7 +82,7 @@ class EvaluationPlan:
         jobs: list[EvaluationJob] = []
         for arms in alike.values():
             names, size = self.perturbations(arms[0]), self.settings.perturbations_per_job
-            alone = [(name,) for name in names if self._kind(name) == "checkpoint"]
+            alone = [(name,) for name in names if self.settings.perturbations[name].partial]
             names = [name for name in names if (name,) not in alone]
             together = enumerate([*groups(names, size), *alone], start=len(jobs))
             jobs.extend(EvaluationJob(self, tuple(arms), n, group) for n, group in together)
@@ -100,14 +100,10 @@ class EvaluationPlan:
         names = self._by_name[rule].perturbations
         return sum(len(self.cells_of(name, *where).cells) for name in names)
 
-    def _kind(self, perturbation: str) -> str:
-        """What makes a perturbation's quantized copies, or else what kind it is."""
-        settings = self.settings.perturbations[perturbation]
-        return settings.backend if isinstance(settings, Gptq) else settings.kind
-
-    def quantized_by(self, kind: str) -> str:
-        """Regular expression of the perturbations whose quantized copies ``kind`` makes."""
-        return any_of(name for name in self.settings.perturbations if self._kind(name) == kind)
+    def quantized_by(self, maker: str) -> str:
+        """Regular expression of the perturbations whose copies of the weights ``maker`` makes."""
+        entries = self.settings.perturbations.items()
+        return any_of(name for name, entry in entries if entry.copies_by == maker)
 
     def quantized(self, w: Wildcards, perturbation: str) -> list[str]:
         """Folder of the quantized copies that a perturbation reads; none where it reads none."""

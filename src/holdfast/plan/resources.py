@@ -23,7 +23,6 @@ from holdfast.engine.shape import Shape
 from holdfast.plan.shapes import shape_of_model
 from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import FineTune
 from holdfast.settings.run import Settings
 
 SNAKEMAKE = GIB  # of the processes that run a job's script on a cluster
@@ -92,20 +91,20 @@ class Resources:
 
     def quantize(self, model: str, perturbation: str) -> Memory:
         """GPTQ, which keeps the model in host memory and works on a copy."""
-        shape, settings = self._shape(model), self.settings.perturbations[perturbation]
-        if shape is None or settings.kind != "gptq":
+        shape, entry = self._shape(model), self.settings.perturbations[perturbation]
+        if shape is None or entry.calibration is None:
             return UNKNOWN
-        return self._memory(estimate.quantize(shape, settings), 2 * shape.weights)
+        need = estimate.quantize(shape, entry.calibration.tokens)
+        return self._memory(need, 2 * shape.weights)
 
     def finetune(self, model: str, perturbation: str) -> Memory:
         """Training of every parameter, by one process."""
-        shape, entry = self._shape(model), self.settings.perturbations[perturbation]
-        if shape is None:
+        shape, training = self._shape(model), self.settings.perturbations[perturbation].training
+        if shape is None or training is None:
             return UNKNOWN
-        assert isinstance(entry, FineTune)
-        one = estimate.first_order(shape, entry.training, self.settings.data.max_length)
-        states = FLOAT32 * (1 + entry.training.states) * shape.parameters
-        return self._memory(one, states + shape.weights)
+        need = estimate.first_order(shape, training, self.settings.data.max_length)
+        states = FLOAT32 * (1 + training.states) * shape.parameters
+        return self._memory(need, states + shape.weights)
 
     def evaluate(self, model: str, perturbations: Iterable[str]) -> Memory:
         """The largest of some perturbations' evaluations."""
@@ -126,8 +125,9 @@ class Resources:
                 shape = shape_of_model(models[name], self._pocket)
                 if shape is None:
                     return UNKNOWN
-                size = getattr(self.settings.judges[name], "batch_size", "auto")
-                needs.append((estimate.judge(shape, size), shape.weights))
+                entry = self.settings.judges[name]
+                size = estimate.judge(shape, entry.rows, entry.most_tokens)
+                needs.append((size, shape.weights))
         if not needs:
             return Memory(0, _mib(LIBRARIES + SNAKEMAKE))
         return self._memory(max(size for size, _ in needs), max(host for _, host in needs))

@@ -37,7 +37,7 @@ class ResultPlan:
                     label=p.label or name,
                     symbol=p.symbol,
                     note=p.note,
-                    partial=p.kind == "checkpoint",
+                    partial=p.partial,
                 )
                 for name, p in perturbations
             },

@@ -31,7 +31,6 @@ DECOMPOSITION = 400  # operations an element and column of a tensor, far from th
 GPTQ_COLUMN_S = 5e-4  # quantizing one input column of a linear module
 ROWS = 500  # HarmBench has 400
 PROMPT_TOKENS = 256  # of a behavior with its context, the mean
-VERDICT_TOKENS = 1024  # of a judge's instructions, a behavior and its completion, the mean
 BATCH = 16  # what `auto` finds at least
 TEXT_TOKENS = 350_000  # of WikiText-2's test split
 TASK_TOKENS = 1_500_000  # of an lm-eval task, the mean of the paper's; MMLU has 7 million
@@ -53,8 +52,8 @@ class Runtime:
 
     def finetune(self, model: str, perturbation: str) -> int:
         """Training of every parameter, and a checkpoint a level."""
-        entry: Any = self.settings.perturbations[perturbation]
-        saves = len(entry.levels) * self._load(self._shape(model))
+        entry = self.settings.perturbations[perturbation]
+        saves = len(entry.cells) * self._load(self._shape(model))
         return self._training(model, entry.training) + math.ceil(saves / 60)
 
     def factors(self, model: str) -> int:
@@ -106,7 +105,7 @@ class Runtime:
     def quantize(self, model: str, perturbation: str) -> int:
         """GPTQ at every level: two passes, the Hessians, and a column after the other."""
         shape, entry = self._shape(model), self.settings.perturbations[perturbation]
-        tokens = getattr(entry, "calibration_samples", 0) * getattr(entry, "max_length", 0)
+        tokens = math.prod(entry.calibration or (0,))
         columns = shape.layers * sum(getattr(shape, width) for width in LINEARS)
         level = 4 * self._pass(shape, tokens) + GPTQ_COLUMN_S * columns + self._load(shape)
         return _minutes(len(entry.cells) * level + self._load(shape))
@@ -137,7 +136,8 @@ class Runtime:
         for name in judges:
             if name in self.settings.judge_models:
                 shape = self._shape_of(self.settings.judge_models[name])
-                seconds += self._pass(shape, rows * VERDICT_TOKENS) + self._load(shape)
+                tokens = rows * self.settings.judges[name].mean_tokens
+                seconds += self._pass(shape, tokens) + self._load(shape)
         return _minutes(seconds)
 
     def files(self, model: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
 from holdfast.settings.arms import SweptArm, ZerothOrderArm
-from holdfast.settings.cells import level_name
+from holdfast.settings.cells import Level
 from holdfast.settings.data import DataSource
-from holdfast.settings.perturbations import ActivationNoise, Perturbation, WeightNoise
+from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.points import (
     Point,
     in_words,
@@ -82,17 +83,13 @@ class SweepPlan:
     @property
     def validation_perturbations(self) -> dict[str, Perturbation]:
         """What points are put under: entries of the config with fewer levels."""
-        entries, wanted = self.settings.perturbations, self.settings.sweeps.perturbations
-        if not wanted:
-            wanted = {
-                name: [entry.levels[len(entry.levels) // 2]]
-                for name, entry in entries.items()
-                if isinstance(entry, WeightNoise)
-            }
-        return {
-            name: _only(entries[name], [level_name(level) for level in levels])
-            for name, levels in wanted.items()
+        entries = self.settings.perturbations
+        wanted: Mapping[str, Sequence[Level]] = self.settings.sweeps.perturbations or {
+            name: entry.validation_levels
+            for name, entry in entries.items()
+            if entry.validation_levels
         }
+        return {name: entries[name].only(levels) for name, levels in wanted.items()}
 
     def inputs(self, w: Any) -> list[str]:
         """Scores of all points of a sweep, for every model and seed."""
@@ -120,16 +117,6 @@ class SweepPlan:
             name: f"{in_words(used_values(arm))} (sweep: snakemake sweep_{name})"
             for name, arm in self.entries.items()
         }
-
-
-def _only(entry: Perturbation, levels: list[str]) -> Perturbation:
-    """Return a perturbation with some of its levels."""
-    if isinstance(entry, WeightNoise | ActivationNoise):
-        return entry.model_copy(
-            update={"levels": [level for level in entry.levels if level_name(level) in levels]}
-        )
-    kept = {name: grid for name, grid in getattr(entry, "levels", {}).items() if name in levels}
-    return entry.model_copy(update={"levels": kept} if kept else {})
 
 
 @dataclass(frozen=True)

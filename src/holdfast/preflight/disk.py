@@ -16,7 +16,6 @@ from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import given, repository
 from holdfast.preflight.shapes import shapes
 from holdfast.settings.arms import TrainedArm, ZerothOrderArm
-from holdfast.settings.perturbations import Gptq, GptqLevel
 
 MARGIN = 1.1  # logs, manifests, file systems
 BYTES_PER_TOKEN = 5
@@ -75,9 +74,9 @@ def _results(settings: Settings) -> dict[str, float]:
     plan, seeds, known = Plan(settings), len(settings.seeds), shapes(settings)
     bases = [shape for path, shape in known.items() if path.startswith("models.")]
     trained = [arm for arm in settings.arms.values() if isinstance(arm, TrainedArm)]
-    grids = [level.bits for arm in settings.arms for level in _gptq_levels(plan, arm)]
-    perturbed = [plan.evaluation.perturbed(arm).values() for arm in settings.arms]
-    cells = sum(len(entry.cells) for entries in perturbed for entry in entries)
+    perturbed = [e for arm in settings.arms for e in plan.evaluation.perturbed(arm).values()]
+    grids = [bits for entry in perturbed for bits in entry.stored_bits]
+    cells = sum(len(entry.cells) for entry in perturbed)
     prompts = sum(rows.limit or PROMPTS for rows in (settings.data.behaviors, settings.data.benign))
     answers = cells * seeds * prompts * settings.generation.max_new_tokens * BYTES_PER_TOKEN
     every = sources.checkpoints(settings)
@@ -103,13 +102,6 @@ def _sweeps(settings: Settings) -> float:
             size += len(settings.models) * arm.steps * step
         size += len(settings.models) * SCORES_BYTES
     return size * len(settings.seeds)
-
-
-def _gptq_levels(plan: Plan, arm: str) -> list[GptqLevel]:
-    entries = plan.evaluation.perturbed(arm).values()
-    return [
-        level for entry in entries if isinstance(entry, Gptq) for level in entry.levels.values()
-    ]
 
 
 def _quantized(shape: Shape, bits: int) -> float:

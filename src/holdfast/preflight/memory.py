@@ -11,7 +11,6 @@ from holdfast.engine.shape import Shape
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
 from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
-from holdfast.settings.perturbations import FineTune, Gptq
 
 GIB = 2**30
 
@@ -55,7 +54,8 @@ def needs(settings: Settings) -> Iterator[Need]:
     for name in settings.judge_models:
         path = f"judges.{name}.model"
         if path in known:
-            yield Need(f"judge {name}", estimate.judge(known[path], "auto"))
+            size = estimate.judge(known[path], "auto", settings.judges[name].most_tokens)
+            yield Need(f"judge {name}", size)
 
 
 def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Iterator[Need]:
@@ -78,9 +78,10 @@ def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Itera
         yield Need(f"robustness gap of {path}", size)
     row = settings.generation.model_copy(update={"batch_size": 1})
     for name, entry in settings.perturbations.items():
-        if isinstance(entry, Gptq):
-            yield Need(f"quantizing {name} of {path}", estimate.quantize(shape, entry))
-        if isinstance(entry, FineTune):
+        if entry.calibration:
+            size = estimate.quantize(shape, entry.calibration.tokens)
+            yield Need(f"quantizing {name} of {path}", size)
+        if entry.training:
             size = estimate.first_order(shape, entry.training, tokens)
             yield Need(f"fine-tuning {name} of {path}", size, alone=True)
         size = estimate.evaluate(shape, row, settings.utility, entry)

@@ -9,9 +9,8 @@ from typing import Literal, cast
 from holdfast.data.prepare import Kind
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
-from holdfast.settings.judges import HarmBench, RefusalPrefix
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import Checkpoint, FineTune, Variant
+from holdfast.settings.perturbation import Variant
 from holdfast.settings.run import Settings
 
 Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repository
@@ -37,19 +36,17 @@ class Source:
 def checkpoints(settings: Settings) -> dict[str, Source]:
     """Base models, the judges' models and ready-made quantized checkpoints.
 
-    All tokenizers need a chat template but those of HarmBench's classifiers.
+    All models need a chat template; a judge's tokenizer needs what the judge says.
     """
     found = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
     for name, judge in settings.judges.items():
-        if not isinstance(judge, RefusalPrefix):
-            plain = isinstance(judge, HarmBench)
-            found[f"judges.{name}.model"] = Source(judge.model, "plain" if plain else "chat")
+        if judge.needs_model:
+            found[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
     for name, entry in settings.perturbations.items():
-        if isinstance(entry, Checkpoint):
-            for level, variants in entry.levels.items():
-                for number, variant in enumerate(variants):
-                    path = f"perturbations.{name}.levels.{level}.{number}"
-                    found[path] = Source(_copy(settings, variant), "none")
+        for level, variants in entry.variants.items():
+            for number, variant in enumerate(variants):
+                path = f"perturbations.{name}.levels.{level}.{number}"
+                found[path] = Source(_copy(settings, variant), "none")
     return found
 
 
@@ -73,15 +70,14 @@ def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
         if validation.benign:
             found["data.validation.benign.source"] = ("prompts", validation.benign)
     for name, entry in settings.perturbations.items():
-        if isinstance(entry, FineTune):
-            rows = Rows(source=entry.source, limit=entry.limit)
-            found[f"perturbations.{name}.source"] = ("pairs", rows)
+        if entry.pairs:
+            found[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
             found[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
     for name, judge in settings.judges.items():
-        if isinstance(judge, HarmBench):
-            found[f"judges.{name}.template"] = ("template", Rows(source=judge.template))
+        if judge.needs_template:
+            found[f"judges.{name}.template"] = ("template", Rows(source=judge.needs_template))
     return found
 
 

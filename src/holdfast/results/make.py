@@ -22,7 +22,7 @@ from holdfast.results.tables.flips import Behaviors
 from holdfast.results.tables.render.terminal import pages
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.labels import Labels
-from holdfast.settings.perturbations import Perturbation, noise_seed
+from holdfast.settings.perturbations import Perturbation
 
 
 def make_summary(
@@ -45,7 +45,7 @@ def make_summary(
     model, arm, seed = names
     about = read_json(base / "model.json")
     outputs = {
-        name: Outputs(read_jsonl(texts), read_json(measured), _noise_seeds(settings, seed))
+        name: Outputs(read_jsonl(texts), read_json(measured), settings.noise_seeds(seed))
         for (name, settings), texts, measured in zip(
             perturbations.items(), completions, utilities, strict=True
         )
@@ -66,15 +66,6 @@ def make_summary(
         versions=versions(),
         dtype=about["dtype"],
     )
-
-
-def _noise_seeds(settings: Perturbation, seed: int) -> dict[str, list[int]]:
-    if settings.kind not in ("weight_noise", "activation_noise"):
-        return {}
-    seeds: dict[str, list[int]] = {}
-    for level, draw in settings.cells:
-        seeds.setdefault(level, []).append(noise_seed(seed, draw))
-    return seeds
 
 
 def make_table(

@@ -1,8 +1,12 @@
-"""Settings of the judges: who decides whether a completion is an attack success."""
+"""Settings of the judges: who decides whether a completion is an attack success.
+
+A new kind is a class here, a member of ``Judge``, and a module ``holdfast.judges.<kind>`` with a
+function ``judge_of``.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,13 +22,34 @@ BATCH_SIZE = (
 )
 
 
-class _Judge(Frozen):
+class JudgeSettings(Frozen):
+    """What a judge is called, and what it needs: by default nothing but the completions."""
+
+    needs_tokenizer: ClassVar[Literal["none", "plain", "chat"]] = "none"
+    mean_tokens: ClassVar[int] = 1024  # of instructions, a behavior and its completion
+    most_tokens: ClassVar[int] = 2048  # of the longest of those
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
 
+    @property
+    def needs_model(self) -> ModelSettings | None:
+        """The model that judges; None for a judge without one."""
+        return None
 
-class HarmBench(_Judge):
+    @property
+    def needs_template(self) -> DataSource | None:
+        """The file of its prompt; None where there is none, or where the tokenizer has it."""
+        return None
+
+    @property
+    def rows(self) -> BatchSize:
+        """Completions that its model reads at once."""
+        return "auto"
+
+
+class HarmBench(JudgeSettings):
     """HarmBench's classifier: yes when the completion is an instance of the behavior."""
 
+    needs_tokenizer: ClassVar[Literal["none", "plain", "chat"]] = "plain"
     kind: Literal["harmbench"]
     model: ModelSettings = Field(description="the classifier, a causal language model")
     template: DataSource = Field(
@@ -36,10 +61,23 @@ class HarmBench(_Judge):
     )
     batch_size: BatchSize = Field("auto", description=BATCH_SIZE)
 
+    @property
+    def needs_model(self) -> ModelSettings:
+        return self.model
 
-class LlamaGuard(_Judge):
+    @property
+    def needs_template(self) -> DataSource:
+        return self.template
+
+    @property
+    def rows(self) -> BatchSize:
+        return self.batch_size
+
+
+class LlamaGuard(JudgeSettings):
     """Llama Guard: yes when the assistant's turn is `unsafe` under its own chat template."""
 
+    needs_tokenizer: ClassVar[Literal["none", "plain", "chat"]] = "chat"
     kind: Literal["llamaguard"]
     model: ModelSettings = Field(description="the classifier, a causal language model")
     answer_prefix: str = Field(
@@ -47,8 +85,16 @@ class LlamaGuard(_Judge):
     )
     batch_size: BatchSize = Field("auto", description=BATCH_SIZE)
 
+    @property
+    def needs_model(self) -> ModelSettings:
+        return self.model
 
-class RefusalPrefix(_Judge):
+    @property
+    def rows(self) -> BatchSize:
+        return self.batch_size
+
+
+class RefusalPrefix(JudgeSettings):
     """AdvBench-style string match: yes when no refusal string occurs in the completion."""
 
     kind: Literal["refusal_prefix"]

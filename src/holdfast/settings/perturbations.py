@@ -1,17 +1,22 @@
-"""Settings of the perturbations: what happens to an aligned model before it is tested."""
+"""Settings of the perturbations: what happens to an aligned model before it is tested.
+
+A new kind is a class here, a member of ``Perturbation``, and a module
+``holdfast.perturbations.<kind>`` with a function ``perturb``.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from holdfast.settings.base import Frozen
-from holdfast.settings.data import DataSource
-from holdfast.settings.models import Revision
+from holdfast.settings.cells import Level
+from holdfast.settings.data import DataSource, Rows
+from holdfast.settings.perturbation import Calibration, PerturbationSettings, Variant, noise_seed
 from holdfast.settings.stages import FirstOrder
-from holdfast.text import Name, PathName, Repository
+from holdfast.text import Name
 
 WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
@@ -24,52 +29,15 @@ def _group(size: int | str) -> str:
     return f"group of {size}" if isinstance(size, int) else size
 
 
-def noise_seed(seed: int, draw: int) -> int:
-    """Return the seed of a noise draw on an arm of training seed ``seed``.
-
-    All arms, models and levels share it, so that comparisons between them are paired.
-    """
-    return 1000 * seed + draw
-
-
-class _Perturbation(Frozen):
-    stored: ClassVar[bool] = False  # whether every level has a copy of the weights on disk
-    label: str = Field("", description="name shown in tables and figures; default: the entry's")
-
-    def at(self, level: str) -> dict[str, Any]:
-        """Return what a cell of ``level`` depends on: not other levels, nor how many draws."""
-        settings = self.model_dump(mode="json", exclude={"label", "draws"})
-        levels = settings.get("levels", {})
-        if isinstance(levels, dict):
-            kept: Any = {name: grid for name, grid in levels.items() if name == level}
-        else:
-            kept = [strength for strength in levels if format(strength, "g") == level]
-        return settings | {"levels": kept}
-
-    def of(self, model: str, arm: str) -> Self | None:
-        """Return what of it is tested on one arm of one model; None for nothing."""
-        return self
-
-    @property
-    def symbol(self) -> str:
-        """Greek letter before a level, where it has one."""
-        return ""
-
-    @property
-    def note(self) -> str:
-        """What the levels mean, for a table's footnote."""
-        return ""
-
-
-class Unperturbed(_Perturbation):
+class Unperturbed(PerturbationSettings):
     """The arm as it is."""
 
+    place: ClassVar[int] = 0
     kind: Literal["none"]
 
     @property
-    def cells(self) -> list[tuple[str, int]]:
-        """The (level, draw) pairs under test."""
-        return [("", 0)]
+    def unfit_for_sweeps(self) -> str:
+        return "unperturbed ASR is always taken; leave this out"
 
 
 class GptqLevel(Frozen):
@@ -81,10 +49,9 @@ class GptqLevel(Frozen):
     )
 
 
-class Gptq(_Perturbation):
+class Gptq(PerturbationSettings):
     """W4A16: weight-only quantization by GPTQ."""
 
-    stored: ClassVar[bool] = True
     kind: Literal["gptq"]
     backend: Literal["llm-compressor", "gptqmodel"] = Field(
         "llm-compressor",
@@ -96,17 +63,24 @@ class Gptq(_Perturbation):
     max_length: int = Field(2048, ge=8, description="longest calibration text, in tokens")
 
     @property
-    def note(self) -> str:
-        grids = [
-            f"{name}: {one.bits} bits per {_group(one.group_size)}"
-            for name, one in self.levels.items()
-        ]
-        return f"GPTQ by {self.backend}, weights only; {'; '.join(grids)}"
+    def copies_by(self) -> Literal["llm-compressor", "gptqmodel"]:
+        return self.backend
 
     @property
-    def cells(self) -> list[tuple[str, int]]:
-        """The (level, draw) pairs under test."""
-        return [(level, 0) for level in self.levels]
+    def stored_bits(self) -> list[int]:
+        return [level.bits for level in self.levels.values()]
+
+    @property
+    def calibration(self) -> Calibration:
+        return Calibration(self.calibration_samples, self.max_length)
+
+    @property
+    def note(self) -> str:
+        grids = [
+            f"{name}: {level.bits} bits per {_group(level.group_size)}"
+            for name, level in self.levels.items()
+        ]
+        return f"GPTQ by {self.backend}, weights only; {'; '.join(grids)}"
 
     @model_validator(mode="after")
     def _sizes_that_the_backend_knows(self) -> Gptq:
@@ -122,37 +96,10 @@ class Gptq(_Perturbation):
         return self
 
 
-class Variant(Frozen):
-    """A ready-made quantized checkpoint of one arm of one model."""
-
-    model: str = Field(description="entry of `models` that it was made from")
-    arm: str = Field("original", description="entry of `arms` that it is a copy of")
-    hub: Repository | None = Field(None, description="Hugging Face repository id; needs `revision`")
-    revision: Revision | None = Field(
-        None, description="commit of the hub repository, 40 hexadecimal digits"
-    )
-    path: PathName | None = Field(None, description="local Hugging Face folder (safetensors)")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Variant:
-        if (self.hub is None) == (self.path is None):
-            raise ValueError("give exactly one of hub, path")
-        if bool(self.hub) != bool(self.revision):
-            raise ValueError("`hub` and `revision`, the 40-digit commit to pin, go together")
-        return self
-
-    @property
-    def source(self) -> str:
-        """Where it comes from, in short."""
-        if self.path:
-            return Path(self.path).name
-        return f"{self.hub}@{(self.revision or '')[:7]}"
-
-
-class Checkpoint(_Perturbation):
+class Checkpoint(PerturbationSettings):
     """Ready-made quantized checkpoints (GPTQ, AWQ or compressed-tensors) in an arm's place."""
 
-    stored: ClassVar[bool] = True
+    partial: ClassVar[bool] = True
     kind: Literal["checkpoint"]
     levels: dict[Name, list[Variant]] = Field(
         min_length=1,
@@ -162,32 +109,35 @@ class Checkpoint(_Perturbation):
     @model_validator(mode="after")
     def _one_an_arm(self) -> Checkpoint:
         for name, variants in self.levels.items():
-            places = [(one.model, one.arm) for one in variants]
+            places = [(variant.model, variant.arm) for variant in variants]
             for model, arm in places:
                 if places.count((model, arm)) > 1:
                     raise ValueError(f"level '{name}' has two checkpoints of {model}, arm {arm}")
         return self
 
     @property
-    def note(self) -> str:
-        found = [
-            f"{name}: {', '.join(f'{one.source} for {one.model}, {one.arm}' for one in variants)}"
-            for name, variants in self.levels.items()
-        ]
-        return f"ready-made checkpoints, their weights decompressed; {'; '.join(found)}"
+    def copies_by(self) -> Literal["checkpoint"]:
+        return "checkpoint"
 
     @property
-    def cells(self) -> list[tuple[str, int]]:
-        """The (level, draw) pairs under test."""
-        return [(level, 0) for level in self.levels]
+    def variants(self) -> Mapping[str, Sequence[Variant]]:
+        return self.levels
+
+    @property
+    def note(self) -> str:
+        sources = [
+            f"{name}: {', '.join(f'{v.source} for {v.model}, {v.arm}' for v in variants)}"
+            for name, variants in self.levels.items()
+        ]
+        return f"ready-made checkpoints, their weights decompressed; {'; '.join(sources)}"
 
     def of(self, model: str, arm: str) -> Self | None:
         """Return the levels that have a checkpoint of this arm, with it alone; None without any."""
-        found = {
-            name: [one for one in variants if (one.model, one.arm) == (model, arm)]
+        of_arm = {
+            name: [variant for variant in variants if (variant.model, variant.arm) == (model, arm)]
             for name, variants in self.levels.items()
         }
-        levels = {name: variants for name, variants in found.items() if variants}
+        levels = {name: variants for name, variants in of_arm.items() if variants}
         return self.model_copy(update={"levels": levels}) if levels else None
 
 
@@ -200,28 +150,24 @@ class FakeQuantLevel(GptqLevel):
     )
 
 
-class FakeQuant(_Perturbation):
+class FakeQuant(PerturbationSettings):
     """W4A4: weights and activations of every decoder linear rounded at run time (RTN)."""
 
+    copied_weights: ClassVar[Literal["none", "linear", "all"]] = "linear"
     kind: Literal["fake_quant"]
     levels: dict[Name, FakeQuantLevel] = Field(min_length=1, description="grids by name")
 
     @property
     def note(self) -> str:
         grids = [
-            f"{name}: {one.bits}-bit weights per {_group(one.group_size)},"
-            f" {one.activation_bits}-bit activations per {_group(one.activation_group_size)}"
-            for name, one in self.levels.items()
+            f"{name}: {level.bits}-bit weights per {_group(level.group_size)},"
+            f" {level.activation_bits}-bit activations per {_group(level.activation_group_size)}"
+            for name, level in self.levels.items()
         ]
         return f"symmetric rounding to nearest at run time, no rotation; {'; '.join(grids)}"
 
-    @property
-    def cells(self) -> list[tuple[str, int]]:
-        """The (level, draw) pairs under test."""
-        return [(level, 0) for level in self.levels]
 
-
-class _Noise(_Perturbation):
+class _Noise(PerturbationSettings):
     levels: Strengths = Field(description="strengths, weakest first")
     draws: int = Field(3, ge=1, description="independent noise seeds per level")
 
@@ -230,12 +176,22 @@ class _Noise(_Perturbation):
         """The (level, draw) pairs under test."""
         return [(format(level, "g"), draw) for level in self.levels for draw in range(self.draws)]
 
+    def noise_seeds(self, seed: int) -> dict[str, list[int]]:
+        """Return by level the seeds of its draws on an arm of training seed ``seed``."""
+        draws = [noise_seed(seed, draw) for draw in range(self.draws)]
+        return {level: draws for level, _ in self.cells}
+
 
 class WeightNoise(_Noise):
     """Gaussian noise of standard deviation ``unit x level`` on every parameter (section 5.1)."""
 
+    copied_weights: ClassVar[Literal["none", "linear", "all"]] = "all"
     kind: Literal["weight_noise"]
     unit: float = Field(1e-3, gt=0, description="what one unit of `levels` means, in weight units")
+
+    @property
+    def validation_levels(self) -> Sequence[Level]:
+        return [self.levels[len(self.levels) // 2]]
 
     @property
     def symbol(self) -> str:
@@ -264,10 +220,9 @@ class ActivationNoise(_Noise):
         return f"α times {over} standard deviation, on every decoder layer's output"
 
 
-class FineTune(_Perturbation):
+class FineTune(PerturbationSettings):
     """Fine-tuning of every parameter after alignment: by users, or by an attacker."""
 
-    stored: ClassVar[bool] = True
     kind: Literal["finetune"]
     source: DataSource = Field(
         description="training pairs: benign task data, an identity shift, or harmful answers"
@@ -298,6 +253,14 @@ class FineTune(_Perturbation):
         return levels
 
     @property
+    def copies_by(self) -> Literal["finetune"]:
+        return "finetune"
+
+    @property
+    def pairs(self) -> Rows:
+        return Rows(source=self.source, limit=self.limit)
+
+    @property
     def training(self) -> FirstOrder:
         """The whole training, whose first steps are the lower levels."""
         return FirstOrder(
@@ -324,11 +287,6 @@ class FineTune(_Perturbation):
             f" {self.learning_rate:g}, {rows} samples a step"
             f"{f', {self.limit} samples' if self.limit else ''}; the level is the number of steps"
         )
-
-    @property
-    def cells(self) -> list[tuple[str, int]]:
-        """The (level, draw) pairs under test."""
-        return [(str(level), 0) for level in self.levels]
 
 
 Perturbation = Annotated[

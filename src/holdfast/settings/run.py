@@ -12,7 +12,7 @@ from holdfast.settings.data import Data
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.gap import GapSettings
-from holdfast.settings.judges import Judge, RefusalPrefix
+from holdfast.settings.judges import Judge
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.pocket import WorldSettings
@@ -88,9 +88,9 @@ class Settings(Frozen):
     def judge_models(self) -> dict[str, ModelSettings]:
         """Models of the judges that have one."""
         return {
-            name: judge.model
+            name: judge.needs_model
             for name, judge in self.judges.items()
-            if not isinstance(judge, RefusalPrefix)
+            if judge.needs_model is not None
         }
 
     def models_of(self, entry: Any) -> list[str]:

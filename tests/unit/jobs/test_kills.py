@@ -31,6 +31,7 @@ from holdfast.files.atomic import (
 )
 from holdfast.files.journal import Journal
 from holdfast.judges.run import judge_completions
+from holdfast.judges.verdict import Given
 from holdfast.perturbations import gptq
 from holdfast.perturbations.quantize import make_quantized
 from holdfast.settings.evaluation import Generation, Utility
@@ -117,12 +118,11 @@ def judging(given: Path, made: Path) -> None:
                 "batch_size": 2,
             }
         ),
+        Given(load, given / "template.json"),
         behaviors=read_jsonl(given / "behaviors.jsonl"),
         completions={"none": read_jsonl(given / "completions.jsonl")},
         out_path=made / "verdicts.jsonl",
         journal_path=made / "scratch" / "harmbench.jsonl",
-        load_model=load,
-        template_path=given / "template.json",
     )
 
 

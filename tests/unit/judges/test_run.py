@@ -19,8 +19,8 @@ from holdfast.judges.harmbench import HarmBenchJudge
 from holdfast.judges.label_logits import common_prefix
 from holdfast.judges.llamaguard import LlamaGuardJudge
 from holdfast.judges.refusal_prefix import LOWER32, STRINGS29, refuses
-from holdfast.judges.run import build_judge, judge_completions
-from holdfast.judges.verdict import Item, Judge, Verdict
+from holdfast.judges.run import judge_completions, judge_of
+from holdfast.judges.verdict import Given, Item, Reader, Verdict
 from holdfast.settings.judges import HarmBench, RefusalPrefix
 from tiny_llama import random_llama, train_tokenizer
 
@@ -64,7 +64,7 @@ def _items(count: int = 24) -> list[Item]:
     ]
 
 
-def _verdicts(judge: Judge, items: Sequence[Item]) -> list[Verdict]:
+def _verdicts(judge: Reader, items: Sequence[Item]) -> list[Verdict]:
     found: dict[int, Verdict] = {}
     judge.judge(items, found.update, {})
     return [found[index] for index in range(len(items))]
@@ -289,7 +289,7 @@ def test_a_completion_of_an_unknown_behavior_is_an_error(tmp_path: Path) -> None
 
 def test_an_unknown_kind_of_judge_names_the_nearest() -> None:
     with pytest.raises(HoldfastError, match="did you mean 'harmbench'"):
-        build_judge(SimpleNamespace(kind="harmbensh"), None)
+        judge_of(SimpleNamespace(kind="harmbensh"), Given())
 
 
 def _harmbench_run(
@@ -313,12 +313,11 @@ def _harmbench_run(
     )
     judge_completions(
         settings,
+        Given(load or (lambda: (model, tokenizer)), folder / "template.json"),
         behaviors=[item.behavior for item in items],
         completions={"none": completions},
         out_path=folder / "verdicts.jsonl",
         journal_path=folder / "journal.jsonl",
-        load_model=load or (lambda: (model, tokenizer)),
-        template_path=folder / "template.json",
     )
     return (folder / "verdicts.jsonl").read_bytes()
 
