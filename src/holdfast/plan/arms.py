@@ -8,15 +8,7 @@ from holdfast.plan.data import DataPlan
 from holdfast.plan.resources import Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, params
-from holdfast.settings.arms import (
-    Arm,
-    LoxArm,
-    MovedArm,
-    SmoothedFirstOrderArm,
-    SweptArm,
-    TrainedArm,
-    ZerothOrderArm,
-)
+from holdfast.settings.arms import Arm
 from holdfast.settings.points import point_arms
 from holdfast.settings.run import Settings
 
@@ -29,15 +21,13 @@ class ArmPlan(DataPlan):
         self.arms: dict[str, Arm] = dict(settings.arms)
         """All arms by name: those of the config, then the points of their sweeps."""
         for name, arm in settings.arms.items():
-            if isinstance(arm, SweptArm):
-                self.arms |= point_arms(name, arm)
+            self.arms |= point_arms(name, arm)
         every = settings.model_copy(update={"arms": self.arms})
         self.memory, self.runtime = Resources(every), Runtime(every)
 
     def move_params(self, arm: str) -> str:
         """Version and settings of the stage that makes an arm; a point of a sweep may diverge."""
         entry = self.arms[arm]
-        assert isinstance(entry, TrainedArm | ZerothOrderArm)
         of_sweep = [] if arm in self.settings.arms else [{"may_diverge": True}]
         return params(entry.stage, entry.move, self.settings.data.max_length, *of_sweep)
 
@@ -49,17 +39,17 @@ class ArmPlan(DataPlan):
     @property
     def first_order_arms(self) -> str:
         """Regular expression of the arms that first-order training makes."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, TrainedArm))
+        return any_of(n for n, a in self.arms.items() if a.makes == "checkpoint")
 
     @property
     def zeroth_order_arms(self) -> str:
         """Regular expression of the arms that zeroth-order refinement makes."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, ZerothOrderArm))
+        return any_of(n for n, a in self.arms.items() if a.makes == "replay_log")
 
     @property
     def moved_arms(self) -> str:
         """Regular expression of the arms that are a small move: LoX and the controls."""
-        return any_of(n for n, a in self.arms.items() if isinstance(a, MovedArm))
+        return any_of(n for n, a in self.arms.items() if a.makes == "move")
 
     def home(self, model: str, arm: str, seed: int | str) -> str:
         """Folder of everything about one arm and training seed."""
@@ -67,47 +57,47 @@ class ArmPlan(DataPlan):
 
     def weights(self, model: str, arm: str, seed: int | str) -> str:
         """Folder of an arm's weights: its own move, or the base model for ``original``."""
-        if self.arms[arm].stage == "original":
+        if self.arms[arm].makes == "base":
             return self.base(model)
         return f"{self.home(model, arm, seed)}/weights"
 
     def parent(self, model: str, arm: str, seed: int | str) -> str:
         """Weights folder of the arm that ``arm`` starts from."""
-        entry = self.arms[arm]
-        assert entry.stage != "original"
-        return self.weights(model, entry.parent, seed)
+        parent = self.arms[arm].parent
+        assert parent is not None
+        return self.weights(model, parent, seed)
 
     def lineage(self, model: str, arm: str, seed: int | str) -> list[str]:
         """Weights folders that loading an arm reads: its own and its ancestors'."""
         folders = [self.weights(model, arm, seed)]
-        while (entry := self.arms[arm]).stage != "original":
-            if isinstance(entry, LoxArm) and not entry.rank:
-                folders += self.lineage(model, entry.base, seed)
-            arm = entry.parent
+        while (parent := (entry := self.arms[arm]).parent) is not None:
+            if entry.loaded_with:
+                folders += self.lineage(model, entry.loaded_with, seed)
+            arm = parent
             folders.append(self.weights(model, arm, seed))
         return list(dict.fromkeys(folders))
 
     def imitated(self, model: str, arm: str, seed: int | str) -> list[str]:
         """What making a small move reads besides the parent; its own folder first."""
         entry = self.arms[arm]
-        assert isinstance(entry, MovedArm)
-        if isinstance(entry, LoxArm) and entry.rank:
-            factors = f"{self.home(model, entry.parent, seed)}/factors/{entry.base}"
+        if entry.factor_rank:
+            assert entry.parent is not None
+            factors = f"{self.home(model, entry.parent, seed)}/factors/{entry.other}"
             return [factors, f"{factors}.cost.json"]
         return [] if entry.other is None else self.lineage(model, entry.other, seed)
 
     def factor_rank(self, aligned: str, base: str) -> int:
         """Highest rank at which LoX extrapolates from ``base`` to ``aligned`` and beyond."""
         return max(
-            entry.rank
+            entry.factor_rank
             for entry in self.arms.values()
-            if isinstance(entry, LoxArm) and (entry.parent, entry.base) == (aligned, base)
+            if (entry.parent, entry.other) == (aligned, base)
         )
 
     @property
     def factored_arms(self) -> str:
         """Regular expression of the arms that LoX extrapolates from."""
-        return any_of({a.parent for a in self.arms.values() if isinstance(a, LoxArm)})
+        return any_of({a.parent for a in self.arms.values() if a.parent and a.factor_rank})
 
     def selection(self, model: str, arm: str, seed: int | str, selection: str) -> str:
         """Path of the layers chosen on ``arm`` by ``selection``."""
@@ -116,10 +106,9 @@ class ArmPlan(DataPlan):
     def arm_selection(self, model: str, arm: str, seed: int | str) -> list[str]:
         """Selection that an arm reads; none when it moves all layers."""
         entry = self.arms[arm]
-        if getattr(entry, "layers", "all") == "all":
+        if entry.selection is None or entry.parent is None:
             return []
-        assert isinstance(entry, SmoothedFirstOrderArm | ZerothOrderArm)
-        return [self.selection(model, entry.parent, seed, entry.layers)]
+        return [self.selection(model, entry.parent, seed, entry.selection)]
 
     def score_chunks(self, model: str, arm: str, seed: int | str, selection: str) -> list[str]:
         """Paths of the layer scores, one file per chunk of layers."""

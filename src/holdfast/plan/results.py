@@ -7,7 +7,6 @@ from typing import Any
 from holdfast.config import published
 from holdfast.plan.gap import GapPlan
 from holdfast.plan.stages import any_of, params
-from holdfast.settings.arms import Original
 from holdfast.settings.labels import Labels, PerturbationLabel
 
 
@@ -43,7 +42,7 @@ class Plan(GapPlan):
             parents={
                 name: arm.parent
                 for name, arm in self.settings.arms.items()
-                if not isinstance(arm, Original)
+                if arm.parent is not None
             },
             points=self.used_points,
         )

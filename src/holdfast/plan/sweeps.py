@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.plan.judging import JudgePlan
 from holdfast.plan.resources import Memory
 from holdfast.plan.stages import any_of, groups, params
-from holdfast.settings.arms import SweptArm, ZerothOrderArm
+from holdfast.settings.arms import Arm
 from holdfast.settings.cells import level_name
 from holdfast.settings.data import DataSource
 from holdfast.settings.perturbations import ActivationNoise, Perturbation, WeightNoise
@@ -25,13 +25,9 @@ class SweepPlan(JudgePlan):
     """What is made to choose the settings of an arm."""
 
     @property
-    def sweeps(self) -> dict[str, SweptArm]:
+    def sweeps(self) -> dict[str, Arm]:
         """The arms with a sweep."""
-        return {
-            name: arm
-            for name, arm in self.settings.arms.items()
-            if isinstance(arm, SweptArm) and arm.sweep
-        }
+        return {name: arm for name, arm in self.settings.arms.items() if arm.swept}
 
     @property
     def swept_arms(self) -> str:
@@ -137,6 +133,7 @@ class SweepJob:
     def parent(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the points' parent reads, its own first."""
         parent = self.plan.sweeps[self.arm].parent
+        assert parent is not None
         return self.plan.lineage(wildcards.model, parent, wildcards.seed)
 
     def weights(self, wildcards: Any) -> list[str]:
@@ -163,7 +160,7 @@ class SweepJob:
         """What an evaluation takes, and a refinement's float32 copy while it is replayed."""
         memory, settings = self.plan.memory, self.plan.settings
         needs = [memory.evaluate(wildcards.model, settings.perturbations)]
-        if isinstance(self.plan.sweeps[self.arm], ZerothOrderArm):
+        if self.plan.sweeps[self.arm].makes == "replay_log":
             needs.append(memory.zeroth_order(wildcards.model, self.arm))
         return needs
 
