@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 
 def first_order_passes(settings: FirstOrder) -> float:
     """Return the forward passes that training takes."""
     samples = settings.steps * settings.batch_size * settings.gradient_accumulation
-    copies = settings.copies if isinstance(settings, SmoothedFirstOrder) else 1
-    return float(samples * copies * (4 if settings.gradient_checkpointing else 3))
+    return float(samples * settings.passes)
 
 
 def zeroth_order_passes(

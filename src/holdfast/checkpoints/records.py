@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
+from holdfast.settings.arms import STAGES
 from holdfast.settings.models import DType, Revision
 from holdfast.text import PathName
 
@@ -38,20 +39,18 @@ class BaseRecord(BaseModel):
         return self
 
 
+def _known_stage(stage: str) -> str:
+    if stage not in STAGES:
+        raise ValueError(f"no stage is called that; known: {', '.join(STAGES)}")
+    return stage
+
+
 class ArmRecord(BaseModel):
     """What loading reads of ``arm.json``."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    stage: Literal[
-        "first_order",
-        "smoothed_first_order",
-        "zeroth_order",
-        "lox",
-        "recast",
-        "random_move",
-        "sign_flip",
-    ]
+    stage: Annotated[str, AfterValidator(_known_stage)]
     parent: PathName
     settings: dict[str, Any] = {}
     other: PathName | None = None  # a folder besides the parent that loading the arm reads

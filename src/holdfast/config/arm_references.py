@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from holdfast.config.names import known
 from holdfast.errors import HoldfastError
-from holdfast.settings.arms import (
-    LoxArm,
-    Original,
-    RandomMoveArm,
-    SignFlipArm,
-    SmoothedFirstOrderArm,
-    ZerothOrderArm,
-)
 from holdfast.settings.cells import level_name
 from holdfast.settings.points import points
 from holdfast.settings.run import Settings
@@ -20,19 +12,15 @@ from holdfast.settings.run import Settings
 def check_arms(settings: Settings) -> None:
     """Raise HoldfastError at the first arm whose names refer to nothing, or go in a circle."""
     for name, arm in settings.arms.items():
-        if isinstance(arm, Original):
-            continue
-        known(f"arms.{name}.from", arm.parent, settings.arms)
-        if getattr(arm, "layers", "all") != "all":
-            assert isinstance(arm, SmoothedFirstOrderArm | ZerothOrderArm)
-            known(f"arms.{name}.layers", arm.layers, ["all", *settings.selections])
-        if isinstance(arm, LoxArm):
-            _check_base(settings, name, arm)
-        elif isinstance(arm, RandomMoveArm | SignFlipArm):
-            _check_like(settings, name, arm)
+        for setting, named in arm.named.items():
+            known(f"arms.{name}.{setting}", named, settings.arms)
+        if arm.selection is not None:
+            known(f"arms.{name}.layers", arm.selection, ["all", *settings.selections])
+    for name, arm in settings.arms.items():
+        arm.check(f"arms.{name}", settings.arms)
     for name in settings.arms:
         _check_lineage(settings, name)
-    swept = {name: arm for name, arm in settings.arms.items() if getattr(arm, "sweep", None)}
+    swept = {name: arm for name, arm in settings.arms.items() if arm.swept}
     for name, arm in swept.items():
         for point in points(name, arm):
             if point.name in settings.arms:
@@ -40,33 +28,6 @@ def check_arms(settings: Settings) -> None:
                 raise HoldfastError(f"arms.{point.name}: {taken}")
     if swept:
         _check_sweeps(settings, f"arms.{min(swept)}.sweep")
-
-
-def _check_base(settings: Settings, name: str, arm: LoxArm) -> None:
-    known(f"arms.{name}.base", arm.base, settings.arms)
-    before, entry = [arm.parent], settings.arms[arm.parent]
-    while not isinstance(entry, Original) and entry.parent not in before:
-        before.append(entry.parent)
-        entry = settings.arms[entry.parent]
-    if arm.base not in before[1:]:
-        raise HoldfastError(
-            f"arms.{name}.base: '{arm.base}' is not among the arms that '{arm.parent}' was made"
-            f" from ({', '.join(before[1:]) or 'none'}); name the one before the alignment"
-        )
-
-
-def _check_like(settings: Settings, name: str, arm: RandomMoveArm | SignFlipArm) -> None:
-    known(f"arms.{name}.like", arm.like, settings.arms)
-    like = settings.arms[arm.like]
-    if isinstance(arm, SignFlipArm) and not isinstance(like, ZerothOrderArm):
-        raise HoldfastError(f"arms.{name}.like: '{arm.like}' is no zeroth-order arm; name one")
-    if isinstance(like, Original) or like.parent != arm.parent:
-        raise HoldfastError(
-            f"arms.{name}.like: '{arm.like}' does not come from '{arm.parent}'; a control starts"
-            " where the arm that it imitates starts"
-        )
-    if isinstance(like, RandomMoveArm | SignFlipArm):
-        raise HoldfastError(f"arms.{name}.like: '{arm.like}' is a control itself; name its `like`")
 
 
 def _check_sweeps(settings: Settings, needed_by: str) -> None:
@@ -83,12 +44,12 @@ def _check_sweeps(settings: Settings, needed_by: str) -> None:
 
 
 def _check_lineage(settings: Settings, name: str) -> None:
-    seen, arm = [name], settings.arms[name]
-    while not isinstance(arm, Original):
-        if arm.parent in seen:
+    seen, parent = [name], settings.arms[name].parent
+    while parent is not None:
+        if parent in seen:
             raise HoldfastError(
-                f"arms.{name}.from: the arms {' -> '.join([*seen, arm.parent])} go in a circle;"
+                f"arms.{name}.from: the arms {' -> '.join([*seen, parent])} go in a circle;"
                 " one of them must come from an arm whose stage is `original`"
             )
-        seen.append(arm.parent)
-        arm = settings.arms[arm.parent]
+        seen.append(parent)
+        parent = settings.arms[parent].parent

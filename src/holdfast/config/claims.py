@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from holdfast.config.names import known
 from holdfast.errors import HoldfastError
-from holdfast.settings.arms import Original
 from holdfast.settings.claims import ClaimsTable, CostClaim, GapClaim
 from holdfast.settings.run import Settings
 
@@ -20,7 +19,7 @@ def check_claims(
         if isinstance(claim, CostClaim):
             for field, arm in (("arm", claim.arm), ("share_of", claim.share_of)):
                 known(f"{where}.{field}", arm, settings.arms)
-                if isinstance(settings.arms[arm], Original):
+                if not settings.arms[arm].has_cost:
                     raise HoldfastError(
                         f"{where}.{field}: '{arm}' has no stage that costs anything"
                     )

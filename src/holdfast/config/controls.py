@@ -15,7 +15,7 @@ def check_controls(settings: Settings, path: str, table: Any) -> None:
         if name not in settings.arms:
             hint = nearest(name, settings.arms) or f"; known: {', '.join(settings.arms)}"
             raise HoldfastError(f"{path}.controls: '{name}' does not exist{hint}")
-        parent = getattr(settings.arms[name], "parent", None)
+        parent = settings.arms[name].parent
         if parent not in references:
             raise HoldfastError(
                 f"{path}.controls: '{name}' is made from {parent or 'nothing'}, and no section's"

@@ -10,7 +10,6 @@ from holdfast.config.claims import check_claims
 from holdfast.config.controls import check_controls
 from holdfast.config.names import known
 from holdfast.errors import HoldfastError
-from holdfast.settings.arms import Original, TrainedArm
 from holdfast.settings.cells import level_name
 from holdfast.settings.run import Settings
 from holdfast.settings.selections import selected
@@ -85,7 +84,7 @@ def _check_names(settings: Settings) -> None:
     for name in ("layers", "verdicts", "weights", "export", "factors"):
         if name in settings.perturbations:
             raise HoldfastError(f"perturbations.{name}: this name is taken by a results folder")
-    swept = [f"sweep_{name}" for name, arm in settings.arms.items() if getattr(arm, "sweep", None)]
+    swept = [f"sweep_{name}" for name, arm in settings.arms.items() if arm.swept]
     targets = [*settings.tables, *settings.figures, *swept]
     for name in targets:
         if name in RULES or targets.count(name) > 1:
@@ -123,7 +122,7 @@ def _check_checkpoints(settings: Settings) -> None:
             for variant in variants:
                 known(f"{path}.model", variant.model, settings.models)
                 known(f"{path}.arm", variant.arm, settings.arms)
-                trained = not isinstance(settings.arms[variant.arm], Original)
+                trained = settings.arms[variant.arm].parent is not None
                 if trained and len(settings.seeds) > 1:
                     raise HoldfastError(
                         f"{path}.arm: a checkpoint is a copy of one training seed, and `seeds` has"
@@ -152,12 +151,12 @@ def _check_entry(settings: Settings, path: str, entry: Any) -> None:
     elif entry.kind == "cost":
         for arm in entry.arms:
             known(f"{path}.arms", arm, settings.arms)
-            if isinstance(settings.arms[arm], Original):
+            if not settings.arms[arm].has_cost:
                 raise HoldfastError(f"{path}.arms: '{arm}' has no stage whose cost could be shown")
     elif entry.kind == "loss_curve":
         for arm in entry.arms:
             known(f"{path}.arms", arm, settings.arms)
-            if not isinstance(settings.arms[arm], TrainedArm):
+            if not settings.arms[arm].has_history:
                 raise HoldfastError(
                     f"{path}.arms: '{arm}' has no training loss to show: name first-order arms"
                 )

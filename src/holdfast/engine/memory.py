@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from holdfast.engine import limits
 from holdfast.engine.shape import Shape
+from holdfast.settings.arms import Arm
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.gap import GapSettings
 from holdfast.settings.perturbation import PerturbationSettings
 from holdfast.settings.selections import Robustness, Selection, Snip, Wanda
-from holdfast.settings.stages import FirstOrder, SmoothedFirstOrder, ZerothOrder
+from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 MIB, GIB = 2**20, 2**30
 CONTEXT = GIB // 2
@@ -23,6 +24,16 @@ FLOAT32 = 4
 PROMPT_TOKENS = 1024  # of a behavior with its context; HarmBench's longest have about 900
 TASK_TOKENS = 512  # of a question with one of its answers
 CALIBRATION_COPIES = 3  # a Hessian, its factor and its inverse
+
+
+def making(shape: Shape, arm: Arm, tokens: int, gpus: int, layers: int | None) -> int:
+    """The stage that makes an arm: one of its processes on ``gpus`` GPUs where it trains.
+
+    ``layers`` is how many decoder layers move (None: every parameter). 0 is a job on processors.
+    """
+    if arm.makes == "checkpoint":
+        return first_order(shape, arm.move, tokens, arm.move.processes(gpus))
+    return zeroth_order(shape, arm.move, tokens, layers) if arm.makes == "replay_log" else 0
 
 
 def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1) -> int:
@@ -35,8 +46,6 @@ def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1)
     gradients. Smoothed training keeps a copy of what it perturbs, at most of everything.
     """
     item = 2 if settings.compute == "bfloat16" else FLOAT32
-    copies = 2 + settings.states
-    copies += isinstance(settings, SmoothedFirstOrder)
     share = -(-settings.batch_size * settings.gradient_accumulation // ranks)
     rows = min(settings.batch_size, share)
     saved = _saved_bytes(shape, item)
@@ -56,7 +65,7 @@ def first_order(shape: Shape, settings: FirstOrder, tokens: int, ranks: int = 1)
         cast = 0
     logits = 2 * _logits(shape, rows * tokens, item)  # with their gradient
     states = FLOAT32 * shape.parameters // ranks
-    return max(copies * states + cast + activations + logits, shape.weights + states)
+    return max(settings.held * states + cast + activations + logits, shape.weights + states)
 
 
 def zeroth_order(shape: Shape, settings: ZerothOrder, tokens: int, layers: int | None) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 from holdfast.plan.arms import ArmPlan
 from holdfast.plan.models import ModelPlan
 from holdfast.plan.paths import At, Paths, Wildcards
-from holdfast.settings.arms import SmoothedFirstOrderArm, ZerothOrderArm
 from holdfast.settings.run import Settings
 
 
@@ -25,10 +24,9 @@ class LayerPlan:
     def of_arm(self, w: Wildcards) -> list[str]:
         """Selection that making an arm reads; none when it moves all layers."""
         entry = self.arms.entries[w.arm]
-        if getattr(entry, "layers", "all") == "all":
+        if entry.selection is None or entry.parent is None:
             return []
-        assert isinstance(entry, SmoothedFirstOrderArm | ZerothOrderArm)
-        return [self.paths.selection(At(w.model, entry.parent, w.seed), entry.layers)]
+        return [self.paths.selection(At(w.model, entry.parent, w.seed), entry.selection)]
 
     def chunks(self, w: Any) -> list[str]:
         """Paths of the layer scores that a selection is made from, one file a chunk of layers."""

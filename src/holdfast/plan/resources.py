@@ -21,7 +21,6 @@ from holdfast.engine.memory import (
 )
 from holdfast.engine.shape import Shape
 from holdfast.plan.shapes import shape_of_model
-from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.run import Settings
 
@@ -48,18 +47,16 @@ class Resources:
     def first_order(self, model: str, arm: str) -> Memory:
         """Training on ``gpus`` ranks; the first holds all float32 states while it writes them."""
         entry, shape = self.settings.arms[arm], self._shape(model)
-        assert isinstance(entry, TrainedArm)
         if shape is None:
             return UNKNOWN
-        ranks = 1 if isinstance(entry, SmoothedFirstOrderArm) else max(1, self.settings.gpus)
+        ranks = entry.move.processes(self.settings.gpus)
         one = estimate.first_order(shape, entry.move, self.settings.data.max_length, ranks)
-        states = FLOAT32 * (1 + entry.states) * shape.parameters
+        states = FLOAT32 * (1 + entry.move.states) * shape.parameters
         return self._memory(one * ranks, states + shape.weights)
 
     def zeroth_order(self, model: str, arm: str) -> Memory:
         """Refinement."""
         entry, shape = self.settings.arms[arm], self._shape(model)
-        assert isinstance(entry, ZerothOrderArm)
         if shape is None:
             return UNKNOWN
         layers = self.settings.layers_moved(entry, shape.layers)

@@ -11,7 +11,6 @@ from holdfast.plan.gap import GapPlan
 from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
 from holdfast.plan.sweeps import SweepPlan
-from holdfast.settings.arms import Original
 from holdfast.settings.labels import Labels, PerturbationLabel
 from holdfast.settings.run import Settings
 
@@ -44,7 +43,7 @@ class ResultPlan:
             parents={
                 name: arm.parent
                 for name, arm in self.settings.arms.items()
-                if not isinstance(arm, Original)
+                if arm.parent is not None
             },
             points=self.sweeps.used_points,
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.engine.memory import FLOAT32
 from holdfast.engine.shape import Shape
@@ -20,6 +19,7 @@ from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.run import Settings
 from holdfast.settings.selections import Robustness, Snip
+from holdfast.settings.stages import FirstOrder
 
 START_S = 15 * 60  # imports, a model to the device, and what small models take in all
 DISK = 2e8  # bytes a second
@@ -46,14 +46,14 @@ class Runtime:
 
     def first_order(self, model: str, arm: str) -> int:
         """Training; over several cards where it is not of a smoothed loss."""
-        move = self._move(arm)
-        copies = getattr(move, "copies", 1)
-        return self._training(model, move, 1 if copies > 1 else max(1, self.settings.gpus), copies)
+        move = self.settings.arms[arm].move
+        return self._training(model, move, move.processes(self.settings.gpus))
 
     def finetune(self, model: str, perturbation: str) -> int:
         """Training of every parameter, and a checkpoint a level."""
         entry = self.settings.perturbations[perturbation]
         saves = len(entry.cells) * self._load(self._shape(model))
+        assert entry.training
         return self._training(model, entry.training) + math.ceil(saves / 60)
 
     def factors(self, model: str) -> int:
@@ -63,12 +63,11 @@ class Runtime:
         speed = CARD_32 if self.settings.gpus else PROCESSOR
         return self.files(model) + math.ceil(work / speed / 60)
 
-    def _training(self, model: str, move: Any, ranks: int = 1, copies: int = 1) -> int:
+    def _training(self, model: str, move: FirstOrder, ranks: int = 1) -> int:
         """Passes (a forward and a backward one, or two forward) and checkpoints."""
         shape = self._shape(model)
         rows = move.steps * move.batch_size * move.gradient_accumulation
-        passes = copies * (4 if move.gradient_checkpointing else 3)
-        work = passes * self._pass(shape, rows * self.settings.data.max_length)
+        work = move.passes * self._pass(shape, rows * self.settings.data.max_length)
         if move.compute == "float32" and shape.item != FLOAT32:
             work *= CARD_16 / CARD_32
         states = FLOAT32 * (1 + move.states) * shape.parameters
@@ -77,7 +76,7 @@ class Runtime:
 
     def zeroth_order(self, model: str, arm: str) -> int:
         """Refinement: two losses a direction, for which every weight that moves is moved."""
-        shape, move = self._shape(model), self._move(arm)
+        shape, move = self._shape(model), self.settings.arms[arm].move
         tokens = move.batch_size * self.settings.data.max_length
         loss = self._pass(shape, tokens) + NOISE_BYTES * shape.parameters / self._memory
         return _minutes(move.steps * (2 * move.directions + 1) * loss + self._load(shape))
@@ -169,10 +168,6 @@ class Runtime:
 
     def _load(self, shape: Shape) -> float:
         return shape.weights / DISK
-
-    def _move(self, arm: str) -> Any:
-        """Return an arm's own settings, which its rule knows to be there."""
-        return getattr(self.settings.arms[arm], "move", None)
 
     def _shape(self, model: str) -> Shape:
         return self._shape_of(self.settings.models[model])

@@ -12,7 +12,7 @@ from holdfast.plan.paths import At, Paths
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
-from holdfast.settings.arms import SweptArm, ZerothOrderArm
+from holdfast.settings.arms import Arm
 from holdfast.settings.cells import Level
 from holdfast.settings.data import DataSource
 from holdfast.settings.perturbations import Perturbation
@@ -38,13 +38,9 @@ class SweepPlan:
     runtime: Runtime
 
     @property
-    def entries(self) -> dict[str, SweptArm]:
+    def entries(self) -> dict[str, Arm]:
         """The arms with a sweep."""
-        return {
-            name: arm
-            for name, arm in self.settings.arms.items()
-            if isinstance(arm, SweptArm) and arm.sweep
-        }
+        return {name: arm for name, arm in self.settings.arms.items() if arm.swept}
 
     @property
     def names(self) -> str:
@@ -141,6 +137,7 @@ class SweepJob:
     def parent(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the points' parent reads, its own first."""
         parent = self.plan.entries[self.arm].parent
+        assert parent is not None
         return self.plan.arms.lineage(At(wildcards.model, parent, wildcards.seed))
 
     def weights(self, wildcards: Any) -> list[str]:
@@ -167,7 +164,7 @@ class SweepJob:
         """What an evaluation takes, and a refinement's float32 copy while it is replayed."""
         memory, settings = self.plan.memory, self.plan.settings
         needs = [memory.evaluate(wildcards.model, settings.perturbations)]
-        if isinstance(self.plan.entries[self.arm], ZerothOrderArm):
+        if self.plan.entries[self.arm].makes == "replay_log":
             needs.append(memory.zeroth_order(wildcards.model, self.arm))
         return needs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from holdfast.config import Settings
@@ -15,12 +15,11 @@ from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import given, repository
 from holdfast.preflight.shapes import shapes
-from holdfast.settings.arms import TrainedArm, ZerothOrderArm
+from holdfast.settings.arms import Arm
 
 MARGIN = 1.1  # logs, manifests, file systems
 BYTES_PER_TOKEN = 5
 PROMPTS = 500  # of a set whose size is not in the settings
-STEP_BYTES, DIRECTION_BYTES = 500, 50  # of a replay log
 SCORES_BYTES = 10_000  # of a point of a sweep, with manifests and logs
 
 
@@ -73,7 +72,7 @@ def _results(settings: Settings) -> dict[str, float]:
     """Return the bytes that each kind of result takes."""
     plan, seeds, known = Plan(settings), len(settings.seeds), shapes(settings)
     bases = [shape for path, shape in known.items() if path.startswith("models.")]
-    trained = [arm for arm in settings.arms.values() if isinstance(arm, TrainedArm)]
+    trained = [arm for arm in settings.arms.values() if arm.makes == "checkpoint"]
     perturbed = [e for arm in settings.arms for e in plan.evaluation.perturbed(arm).values()]
     grids = [bits for entry in perturbed for bits in entry.stored_bits]
     cells = sum(len(entry.cells) for entry in perturbed)
@@ -92,15 +91,11 @@ def _results(settings: Settings) -> dict[str, float]:
 def _sweeps(settings: Settings) -> float:
     """Return the bytes that the points of all sweeps take; an arm that is a point is no more."""
     plan, known = Plan(settings), shapes(settings)
-    weights = sum(shape.weights for path, shape in known.items() if path.startswith("models."))
-    size = 0
-    for arm in (arm for name, arm in plan.arms.entries.items() if name not in settings.arms):
-        if isinstance(arm, TrainedArm):
-            size += weights
-        elif isinstance(arm, ZerothOrderArm):
-            step = STEP_BYTES + DIRECTION_BYTES * arm.directions
-            size += len(settings.models) * arm.steps * step
-        size += len(settings.models) * SCORES_BYTES
+    bases = [shape.weights for path, shape in known.items() if path.startswith("models.")]
+    # A base whose shape is not known yet stores logs all the same.
+    bases += [0] * (len(settings.models) - len(bases))
+    points = [arm for name, arm in plan.arms.entries.items() if name not in settings.arms]
+    size = sum(arm.stored_bytes(weights) + SCORES_BYTES for arm in points for weights in bases)
     return size * len(settings.seeds)
 
 
@@ -110,9 +105,9 @@ def _quantized(shape: Shape, bits: int) -> float:
     return linear * bits / 8 + (shape.parameters - linear) * shape.item
 
 
-def _state(shape: Shape, trained: list[TrainedArm]) -> int:
+def _state(shape: Shape, trained: Sequence[Arm]) -> int:
     """Bytes of the float32 weights, and momentum, that a killed training resumes from."""
-    copies = max((1 + arm.states for arm in trained), default=0)
+    copies = max((1 + arm.move.states for arm in trained), default=0)
     return copies * 4 * shape.parameters
 
 

@@ -10,7 +10,6 @@ from holdfast.engine import memory as estimate
 from holdfast.engine.shape import Shape
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.shapes import shapes
-from holdfast.settings.arms import SmoothedFirstOrderArm, TrainedArm, ZerothOrderArm
 
 GIB = 2**30
 
@@ -61,14 +60,10 @@ def needs(settings: Settings) -> Iterator[Need]:
 def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Iterator[Need]:
     for name, arm in settings.arms.items():
         where = f"{name} of {path}"
-        if isinstance(arm, TrainedArm):
-            ranks = 1 if isinstance(arm, SmoothedFirstOrderArm) else settings.gpus
-            size = estimate.first_order(shape, arm.move, tokens, ranks)
-            yield Need(f"first-order arm {where}", size, alone=True)
-        elif isinstance(arm, ZerothOrderArm):
-            moving = settings.layers_moved(arm, shape.layers)
-            size = estimate.zeroth_order(shape, arm.move, tokens, moving)
-            yield Need(f"zeroth-order arm {where}", size)
+        moving = settings.layers_moved(arm, shape.layers)
+        size = estimate.making(shape, arm, tokens, settings.gpus, moving)
+        if size:
+            yield Need(f"{arm.work} {where}", size, alone=arm.makes == "checkpoint")
     for name, selection in settings.selections.items():
         size = estimate.layer_scores(shape, selection, tokens)
         yield Need(f"selection {name} of {path}", size)

@@ -23,13 +23,15 @@ def points(name: str, entry: Any) -> list[Point]:
 
     Settings vary in the order of their stage, the last one fastest.
     """
+    if not entry.swept:
+        return []
     own = entry.move
     made = []
-    for number, values in enumerate(product(*entry.sweep.values()), start=1):
-        point = dict(zip(entry.sweep, values, strict=True))
+    for number, values in enumerate(product(*entry.swept.values()), start=1):
+        point = dict(zip(entry.swept, values, strict=True))
         same = all(getattr(own, setting) == value for setting, value in point.items())
         made.append(Point(f"{name}.{number}", name if same else f"{name}.{number}", point))
-    return made if entry.sweep else []
+    return made
 
 
 def point_arms(name: str, entry: Arm) -> dict[str, Arm]:
@@ -46,7 +48,7 @@ def point_arms(name: str, entry: Arm) -> dict[str, Arm]:
 
 def used_values(entry: Any) -> dict[str, Any]:
     """Return the swept settings of an arm with the values that it has itself."""
-    return {setting: getattr(entry.move, setting) for setting in entry.sweep}
+    return {setting: getattr(entry.move, setting) for setting in entry.swept}
 
 
 def in_words(values: dict[str, Any]) -> str:

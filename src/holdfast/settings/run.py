@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from holdfast.settings.arms import Arm, ZerothOrderArm
+from holdfast.settings.arms import Arm
 from holdfast.settings.base import Frozen
 from holdfast.settings.data import Data
 from holdfast.settings.evaluation import Generation, Utility
@@ -98,9 +98,10 @@ class Settings(Frozen):
         wanted = getattr(entry, "models", "all")
         return list(self.models) if wanted == "all" else list(wanted)
 
-    def layers_moved(self, arm: ZerothOrderArm, layers: int) -> int | None:
+    def layers_moved(self, arm: Arm, layers: int) -> int | None:
         """Return how many of a model's decoder layers an arm moves; None: every parameter."""
-        return None if arm.layers == "all" else selected(self.selections[arm.layers].top_m, layers)
+        chosen = arm.selection
+        return None if chosen is None else selected(self.selections[chosen].top_m, layers)
 
     def shown(self, entry: Any) -> dict[str, list[str]]:
         """Return the perturbations under which a table or figure shows each arm it names."""
@@ -121,7 +122,7 @@ class Settings(Frozen):
                 under = ["none"] if reference.perturbation == "none" else wanted
                 shown.setdefault(reference.arm, []).extend(under)
                 for control in getattr(entry, "controls", ()):
-                    if getattr(self.arms[control], "parent", None) == reference.arm:
+                    if self.arms[control].parent == reference.arm:
                         shown.setdefault(control, []).extend(under)
         return shown
 

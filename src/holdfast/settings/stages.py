@@ -77,6 +77,20 @@ class FirstOrder(Frozen):
         """Copies of the weights that the optimizer keeps."""
         return 2 if self.optimizer == "adamw" else int(self.momentum > 0)
 
+    @property
+    def held(self) -> int:
+        """Copies of the weights that training holds: they, their gradient, the optimizer's."""
+        return 2 + self.states
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that a sample takes: a backward pass is two, recomputing one more."""
+        return 4 if self.gradient_checkpointing else 3
+
+    def processes(self, gpus: int) -> int:
+        """Processes that share the work where there are ``gpus`` GPUs."""
+        return max(1, gpus)
+
 
 class ZerothOrder(Frozen):
     """Refinement by two-point gradient estimates (Algorithm 1, stage III; Table 5)."""
@@ -160,6 +174,20 @@ class SmoothedFirstOrder(FirstOrder):
         gt=0, description="standard deviation of the copies' noise, in units of the weights"
     )
     copies: int = Field(8, gt=0, description="perturbed copies that a step's gradient averages")
+
+    @property
+    def held(self) -> int:
+        """Those of first-order training, and one of what is perturbed."""
+        return super().held + 1
+
+    @property
+    def passes(self) -> int:
+        """Those of every copy."""
+        return self.copies * super().passes
+
+    def processes(self, gpus: int) -> int:
+        """One: the copies are of the whole model."""
+        return 1
 
 
 # Tells the two apart by their settings.
