@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from holdfast.settings.base import Frozen
 from holdfast.settings.data import DataSource
@@ -17,7 +17,20 @@ WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
 Bits = Annotated[int, Field(ge=2, le=8)]
 GPTQMODEL_GROUPS = (16, 32, 64, 128, 256, 512, 1024)
-Strengths = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+T = TypeVar("T")
+
+
+def _by_number(levels: dict[str, T]) -> dict[str, T]:
+    """Sort levels by their names where those are numbers; other names keep their order."""
+    try:
+        return dict(sorted(levels.items(), key=lambda entry: float(entry[0])))
+    except ValueError:
+        return levels
+
+
+Strengths = Annotated[
+    list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(sorted)
+]
 
 
 def _group(size: int | str) -> str:
@@ -81,7 +94,9 @@ class Gptq(_Perturbation):
         description="library that quantizes; `gptqmodel`, AutoGPTQ's successor, runs in its own"
         " environment: start snakemake with `--sdm conda`",
     )
-    levels: dict[Name, GptqLevel] = Field(min_length=1, description="grids by name")
+    levels: Annotated[dict[Name, GptqLevel], AfterValidator(_by_number)] = Field(
+        min_length=1, description="grids by name"
+    )
     calibration_samples: int = Field(128, ge=1, description="texts that GPTQ sees")
     max_length: int = Field(2048, ge=8, description="longest calibration text, in tokens")
 
@@ -144,7 +159,7 @@ class Checkpoint(_Perturbation):
 
     stored: ClassVar[bool] = True
     kind: Literal["checkpoint"]
-    levels: dict[Name, list[Variant]] = Field(
+    levels: Annotated[dict[Name, list[Variant]], AfterValidator(_by_number)] = Field(
         min_length=1,
         description="checkpoints by name, each for the arms and models that it exists for",
     )
@@ -194,7 +209,9 @@ class FakeQuant(_Perturbation):
     """W4A4: weights and activations of every decoder linear rounded at run time (RTN)."""
 
     kind: Literal["fake_quant"]
-    levels: dict[Name, FakeQuantLevel] = Field(min_length=1, description="grids by name")
+    levels: Annotated[dict[Name, FakeQuantLevel], AfterValidator(_by_number)] = Field(
+        min_length=1, description="grids by name"
+    )
 
     @property
     def note(self) -> str:
@@ -212,7 +229,7 @@ class FakeQuant(_Perturbation):
 
 
 class _Noise(_Perturbation):
-    levels: Strengths = Field(description="strengths, weakest first")
+    levels: Strengths = Field(description="strengths; they are tested weakest first")
     draws: int = Field(3, ge=1, description="independent noise seeds per level")
 
     @property
