@@ -12,6 +12,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from holdfast.config import HoldfastError, load_settings
+from holdfast.config.overlays import config_files
 from holdfast.jobs.slurm import take_over
 from holdfast.plan import At, Plan
 from holdfast.jobs.status import record_run
@@ -22,7 +23,7 @@ configfile: "config/config.yaml"
 
 
 try:
-    plan = Plan(load_settings(config))
+    plan = Plan(load_settings(config, config_files(workflow)))
     require_writable(".snakemake")
     require_writable(plan.paths.results)
 except HoldfastError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.jobs.status import status
@@ -87,35 +86,15 @@ def _text(results: Path, kind: str, name: str) -> str:
 def checked(overlays: list[Path]) -> list[str]:
     """Return the failures of the checks before a run; they print what they find.
 
-    ``overlays`` are merged into config/config.yaml as Snakemake does: dictionaries merge, and
-    anything else replaces what was there.
+    ``overlays`` are laid over config/config.yaml.
 
     Raises:
         HoldfastError: a file is missing or no YAML, or its settings are wrong.
     """
-    from functools import reduce
-
-    from holdfast.config import load_settings
+    from holdfast.config.load import load_files
     from holdfast.preflight import preflight
 
-    configs = [_yaml(path) for path in (Path("config/config.yaml"), *overlays)]
-    return preflight(load_settings(reduce(_merge, configs)), tell)
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return found
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise HoldfastError(f"{path} cannot be read as YAML ({type(error).__name__})") from None
-
-
-def _merge(below: Any, above: Any) -> Any:
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return below | {key: _merge(below.get(key), value) for key, value in above.items()}
+    return preflight(load_files([Path("config/config.yaml"), *overlays]), tell)
 
 
 def _names(paths: list[Path]) -> str:

@@ -3,5 +3,7 @@ rule preflight:
         "<results>/logs/preflight.log",
     conda:
         "../../envs/model.yaml"
+    params:
+        files=config_files(workflow),
     script:
         "../scripts/preflight.py"

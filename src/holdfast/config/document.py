@@ -26,7 +26,9 @@ INTRODUCTION = """\
 
 `config.yaml` holds the catalogues and the embedded default. Give another file after it with
 `--configfile config/<file>.yaml`: its dictionaries are merged into the default, its lists replace
-the default's, and a catalogue entry set to `null` is left out. Unknown keys are refused.
+the default's, and a catalogue entry set to `null` is left out. Unknown keys are refused. Entries
+come in the order of `config.yaml`, then what each further file adds; levels that are numbers come
+in the order of the numbers.
 
 The catalogues are {catalogues}: dictionaries from a name of your choice to one entry, so that
 adding a model, an arm, a level, a judge, a table or a figure is adding an entry.

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from holdfast.config.overlays import in_order, merged, read_config
 from holdfast.config.references import check_references
+from holdfast.config.values import check_values
 from holdfast.errors import HoldfastError, nearest
 from holdfast.settings.run import Settings
-from holdfast.text import encodable
 
 DATA_ROOT = "HOLDFAST_DATA"
-MOST_VALUES, DEEPEST = 20_000, 32
-LARGEST = 10**18
 PLAIN = {int: "a whole number", float: "a number", str: "text"}
 
 
-def load_settings(config: Mapping[str, Any]) -> Settings:
+def load_files(files: Sequence[str | Path]) -> Settings:
+    """Return the settings of config files laid over one another, the lowest first.
+
+    Raises:
+        HoldfastError: a file cannot be read, or its settings are wrong.
+    """
+    return load_settings(merged(files), files)
+
+
+def load_settings(config: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Settings:
     """Validate a merged configuration.
 
-    An entry that an overlay sets to null is left out of its dictionary. The environment variable
-    ``HOLDFAST_DATA`` overrides ``data_root``.
+    Catalogues come in the order of ``files``, those that it was merged from, the lowest first:
+    tables show it, and jobs are parted by it. An entry that an overlay sets to null is left out of
+    its dictionary. The environment variable ``HOLDFAST_DATA`` overrides ``data_root``.
 
     Raises:
         HoldfastError: the first mistake found: its path, its value, and what is right.
     """
-    _check_values(config)
-    values: dict[str, Any] = _without_nulls(config, Settings)
+    check_values(config)
+    ordered = in_order(config, [read_config(path) for path in files])
+    values: dict[str, Any] = _without_nulls(ordered, Settings)
     if os.environ.get(DATA_ROOT):
         values["data_root"] = os.environ[DATA_ROOT]
     try:
@@ -41,39 +51,6 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         raise HoldfastError(describe(_first(error))) from None
     check_references(settings)
     return settings
-
-
-def _check_values(config: Any) -> None:
-    """Refuse what YAML can hold and no setting can: cycles, endless repetition, odd numbers."""
-    if not isinstance(config, Mapping):
-        raise HoldfastError("the config must be a dictionary from settings to values")
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), config)]
-    for _ in range(MOST_VALUES):
-        if not waiting:
-            return
-        path, value = waiting.pop()
-        if len(path) > DEEPEST:
-            break
-        if isinstance(value, Mapping):
-            for key, entry in value.items():
-                waiting += [((*path, f"{key!s:.64}"), one) for one in (key, entry)]
-        elif isinstance(value, list):
-            waiting += [((*path, str(place)), entry) for place, entry in enumerate(value)]
-        elif isinstance(value, str) and value != encodable(value):
-            raise HoldfastError(f"{'.'.join(path)}: this is no text: it holds half of a character")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise HoldfastError(f"{'.'.join(path)}: {value} is wrong: give a finite number")
-        elif isinstance(value, int) and abs(value) >= LARGEST:
-            raise HoldfastError(
-                f"{'.'.join(path)}: this number is wrong: give one of at most 18 digits"
-            )
-        elif not isinstance(value, str | int | float | NoneType):
-            kind = type(value).__name__
-            raise HoldfastError(f"{'.'.join(path)}: {kind} is wrong: give text (in quotes)")
-    raise HoldfastError(
-        f"the config has more than {MOST_VALUES:,} values, or values more than {DEEPEST} deep: an"
-        " alias (*name) in it may hold itself, or be repeated within others"
-    )
 
 
 def _without_nulls(value: Any, annotation: Any) -> Any:

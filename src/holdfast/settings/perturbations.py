@@ -7,9 +7,9 @@ A new kind is a class here, a member of ``Perturbation``, and a module
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from holdfast.settings.base import Frozen
 from holdfast.settings.cells import Level
@@ -22,7 +22,20 @@ WeightGroup = Annotated[int, Field(ge=1)] | Literal["channel", "tensor"]
 ActivationGroup = Annotated[int, Field(ge=1)] | Literal["token", "tensor"]
 Bits = Annotated[int, Field(ge=2, le=8)]
 GPTQMODEL_GROUPS = (16, 32, 64, 128, 256, 512, 1024)
-Strengths = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+T = TypeVar("T")
+
+
+def _by_number(levels: dict[str, T]) -> dict[str, T]:
+    """Sort levels by their names where those are numbers; other names keep their order."""
+    try:
+        return dict(sorted(levels.items(), key=lambda entry: float(entry[0])))
+    except ValueError:
+        return levels
+
+
+Strengths = Annotated[
+    list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(sorted)
+]
 
 
 def _group(size: int | str) -> str:
@@ -58,7 +71,9 @@ class Gptq(PerturbationSettings):
         description="library that quantizes; `gptqmodel`, AutoGPTQ's successor, runs in its own"
         " environment: start snakemake with `--sdm conda`",
     )
-    levels: dict[Name, GptqLevel] = Field(min_length=1, description="grids by name")
+    levels: Annotated[dict[Name, GptqLevel], AfterValidator(_by_number)] = Field(
+        min_length=1, description="grids by name"
+    )
     calibration_samples: int = Field(128, ge=1, description="texts that GPTQ sees")
     max_length: int = Field(2048, ge=8, description="longest calibration text, in tokens")
 
@@ -101,7 +116,7 @@ class Checkpoint(PerturbationSettings):
 
     partial: ClassVar[bool] = True
     kind: Literal["checkpoint"]
-    levels: dict[Name, list[Variant]] = Field(
+    levels: Annotated[dict[Name, list[Variant]], AfterValidator(_by_number)] = Field(
         min_length=1,
         description="checkpoints by name, each for the arms and models that it exists for",
     )
@@ -155,7 +170,9 @@ class FakeQuant(PerturbationSettings):
 
     copied_weights: ClassVar[Literal["none", "linear", "all"]] = "linear"
     kind: Literal["fake_quant"]
-    levels: dict[Name, FakeQuantLevel] = Field(min_length=1, description="grids by name")
+    levels: Annotated[dict[Name, FakeQuantLevel], AfterValidator(_by_number)] = Field(
+        min_length=1, description="grids by name"
+    )
 
     @property
     def note(self) -> str:
@@ -168,7 +185,7 @@ class FakeQuant(PerturbationSettings):
 
 
 class _Noise(PerturbationSettings):
-    levels: Strengths = Field(description="strengths, weakest first")
+    levels: Strengths = Field(description="strengths; they are tested weakest first")
     draws: int = Field(3, ge=1, description="independent noise seeds per level")
 
     @property

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzzing import fuzzed, places, told_or
-from holdfast.__main__ import _merge, _yaml
 from holdfast.config import HoldfastError, Settings, load_settings
+from holdfast.config.overlays import laid_over, read_config
 from holdfast.plan import At, Plan
 from places import ROOT
 
@@ -21,7 +21,7 @@ CONFIGS = [
     yaml.safe_load((ROOT / "config" / name).read_text())
     for name in ("config.yaml", "paper.yaml", "real-data.yaml")
 ]
-BASES = [CONFIGS[0], _merge(CONFIGS[0], CONFIGS[1]), _merge(CONFIGS[0], CONFIGS[2])]
+BASES = [CONFIGS[0], laid_over(CONFIGS[0], CONFIGS[1]), laid_over(CONFIGS[0], CONFIGS[2])]
 SHELL = ["; touch x", "$(touch x)", "`touch x`", "../x", "-rf", "{x}", "{", "a b", "'", '"', "\n"]
 scalars = st.one_of(
     st.none(),
@@ -130,7 +130,7 @@ def test_any_file_is_a_config_or_a_sentence(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
     path.write_bytes(content)
-    told_or(lambda: load_settings(_yaml(path)))
+    told_or(lambda: load_settings(read_config(path)))
 
 
 def test_an_alias_within_aliases_does_not_grow_without_end() -> None:

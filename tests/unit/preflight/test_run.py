@@ -20,8 +20,8 @@ import yaml
 import fake_hub
 import tiny_llama
 from fake_hub import COMMIT, FakeHub
-from holdfast.__main__ import _merge
 from holdfast.config import load_settings
+from holdfast.config.overlays import laid_over
 from holdfast.preflight import data, disk, memory, preflight, repositories, tasks
 from holdfast.preflight.finding import Finding
 from holdfast.settings.run import Settings
@@ -41,7 +41,7 @@ def _config_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(**overlay: Any) -> Settings:
     """The default config with something laid over it."""
-    return load_settings(_merge(DEFAULT, overlay))
+    return load_settings(laid_over(DEFAULT, overlay))
 
 
 def with_model(**changes: Any) -> Settings:
