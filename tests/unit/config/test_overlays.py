@@ -16,7 +16,7 @@ from snakemake.utils import update_config
 from holdfast.config.load import load_files, load_settings
 from holdfast.config.overlays import in_order, merged, read_config
 from holdfast.errors import HoldfastError
-from holdfast.plan import Plan
+from holdfast.plan import At, Plan
 from places import CONFIG
 
 VALUES = st.recursive(
@@ -106,13 +106,8 @@ def test_an_addition_leaves_the_other_jobs_as_they_were(tmp_path: Path) -> None:
 
 def evaluations(plan: Plan, arm: str) -> list[tuple[tuple[str, ...], str]]:
     """Perturbations and parameters of the jobs that evaluate an arm of the embedded model."""
-
-    class Wildcards:
-        model, seed = "pocket", "0"
-
-    Wildcards.arm = arm  # type: ignore[attr-defined]
-    jobs = [job for job in plan.evaluations if arm in job.alike]
-    return [(job.perturbations, job.params(Wildcards)) for job in jobs]
+    jobs = [job for job in plan.evaluation.jobs if arm in job.alike]
+    return [(job.perturbations, job.params(At("pocket", arm, 0))) for job in jobs]
 
 
 def test_an_overlay_that_names_old_entries_changes_no_job(tmp_path: Path) -> None:
@@ -125,7 +120,7 @@ def test_an_overlay_that_names_old_entries_changes_no_job(tmp_path: Path) -> Non
     after = Plan(load_settings(as_snakemake_merges(CONFIG, [overlay]), [CONFIG, overlay]))
     for arm in before.settings.arms:
         assert evaluations(after, arm) == evaluations(before, arm)
-    assert [job.judges for job in after.judgments] == [job.judges for job in before.judgments]
+    assert [job.judges for job in after.judging.jobs] == [job.judges for job in before.judging.jobs]
 
 
 def test_numeric_levels_are_sorted_by_number(tmp_path: Path) -> None:
