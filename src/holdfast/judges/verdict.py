@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+Outcome = Literal["yes", "no", "unparsed"]
+
 
 @dataclass(frozen=True)
 class Item:
@@ -32,7 +34,7 @@ class Verdict:
     the completion held the judge's own prompt markers, which were made harmless.
     """
 
-    verdict: Literal["yes", "no", "unparsed"]
+    verdict: Outcome
     score: float | None = None
     flagged: bool = False
 
