@@ -26,7 +26,8 @@ from holdfast.perturbations.registry import perturb
 from holdfast.plan import QUANTIZED
 from holdfast.progress import track
 from holdfast.settings.evaluation import Generation, Utility
-from holdfast.settings.perturbations import Perturbation, noise_seed
+from holdfast.settings.perturbation import noise_seed
+from holdfast.settings.perturbations import Perturbation
 
 
 class Evaluation:

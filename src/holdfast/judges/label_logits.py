@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ from transformers import Cache
 from holdfast.engine.architecture import head_sees
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.cache import prefix_cache
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
 
@@ -60,10 +63,13 @@ def read_answers(
     limit = max(1, TOKENS_A_PASS // longest)
     batch_size = rows_a_batch(batch_size, model, longest, limit, "judge")
     shared = _shared(model, list(prompts.values()))
+    halving = Halving("judging", "take a smaller judge")
     for indexes in _batches(prompts, batch_size):
         if all(index in known for index in indexes):
             continue
-        answers = _answer(model, [prompts[index] for index in indexes], labels, shared)
+        batch = [prompts[index] for index in indexes]
+        read = partial(_answers, model, batch, labels, shared)
+        answers = chain.from_iterable(halving(read, len(batch)))
         on_done(list(zip(indexes, answers, strict=True)))
 
 
@@ -79,10 +85,10 @@ def spellings(tokenizer: Any, label: str) -> list[int]:
     """Return every token that reads as ``label``, whatever its case and surrounding space."""
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     candidates = (index for index, token in enumerate(tokens) if label in str(token).lower())
-    found = [index for index in candidates if read_label(tokenizer, index) == label]
-    if not found:
+    spelled = [index for index in candidates if read_label(tokenizer, index) == label]
+    if not spelled:
         raise HoldfastError(f"the judge's tokenizer has no token that reads '{label}'")
-    return found
+    return spelled
 
 
 def read_label(tokenizer: Any, token: int) -> str:
@@ -106,42 +112,18 @@ def _shared(model: Any, prompts: Sequence[list[int]]) -> Cache | None:
         return None  # the first batch, halved, will say so
 
 
-def _answer(
+def _answers(
     model: Any,
-    prompts: list[list[int]],
+    batch: list[list[int]],
     labels: tuple[Sequence[int], Sequence[int]],
     shared: Cache | None,
+    rows: slice,
 ) -> list[Answer]:
-    try:
-        logits = _last_logits(model, prompts, shared)
-    except torch.OutOfMemoryError:
-        logits = None  # leaving the handler first frees what the failed pass held
-    if logits is None:
-        return _halved(model, prompts, labels, shared)
+    logits = _last_logits(model, batch[rows], shared)
     yes, no = (logits[:, list(tokens)].logsumexp(dim=-1) for tokens in labels)
     return [
         Answer(int(token), float(odds))
         for token, odds in zip(logits.argmax(dim=-1), yes - no, strict=True)
-    ]
-
-
-def _halved(
-    model: Any,
-    prompts: list[list[int]],
-    labels: tuple[Sequence[int], Sequence[int]],
-    shared: Cache | None,
-) -> list[Answer]:
-    torch.cuda.empty_cache()
-    if len(prompts) == 1:
-        raise HoldfastError(
-            f"a prompt of {len(prompts[0])} tokens does not fit in memory beside the judge: "
-            "use a device with more memory"
-        )
-    middle = len(prompts) // 2
-    return [
-        answer
-        for half in (prompts[:middle], prompts[middle:])
-        for answer in _answer(model, half, labels, shared)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from holdfast.text import encodable
 
 Row = dict[str, Any]
 NOTHING = Given()
+ASKED = "asked"  # key of the journal's list of what the model was last given, by digest
 
 
 def judge_completions(
@@ -32,32 +32,27 @@ def judge_completions(
 ) -> None:
     """Write the verdicts on ``completions`` (rows of completions.jsonl, by perturbation).
 
-    Only rows of the set ``behaviors`` are judged, equal completions of a behavior once. Work that
-    ``journal_path`` holds is not done again, by a job of several judges that was killed either.
+    Only rows of the set ``behaviors`` are judged, equal completions of a behavior once.
+    ``journal_path`` keeps every verdict by what was judged: of a job that was killed, and of all
+    runs before with the same judge, so that one more level or behavior is all that is judged.
     A row is {"perturbation", "level", "draw", "id", "verdict", "score", "flagged"}; rows are
     sorted by perturbation, level, draw and the behavior's place in ``behaviors``.
 
     Raises HoldfastError for a completion of an unknown behavior.
     """
     rows = _rows(behaviors, completions)
-    known = {row["id"]: row | _encodable(row, "behavior", "context") for row in behaviors}
-    items = list(
-        {
-            item.digest: item for item in (Item(known[r["id"]], r["completion"]) for r in rows)
-        }.values()
-    )
-    digests = hashlib.sha256("".join(item.digest for item in items).encode()).hexdigest()
-    header = {"judge": settings.model_dump(mode="json"), "items": digests}
+    encodable_behaviors = {r["id"]: r | _encodable(r, "behavior", "context") for r in behaviors}
+    items = [Item(encodable_behaviors[row["id"]], row["completion"]) for row in rows]
+    header = {"judge": settings.model_dump(mode="json", exclude={"label"}), **given.identity}
     if given.template is not None:
         header["template"] = sha256(given.template)
-    journal = Journal(journal_path, header)
-    verdicts = _judge(settings, items, journal, given)
+    verdicts = _verdicts(settings, items, Journal(journal_path, header), given)
     write_jsonl(
         out_path,
         (
             {name: row[name] for name in ("perturbation", "level", "draw", "id")}
-            | asdict(verdicts[Item(known[row["id"]], row["completion"]).digest])
-            for row in rows
+            | asdict(verdicts[item.digest])
+            for row, item in zip(rows, items, strict=True)
         ),
     )
 
@@ -97,27 +92,38 @@ def _encodable(row: Row, *names: str) -> Row:
     return {name: encodable(row[name]) for name in names if name in row}
 
 
-def _judge(
-    settings: Judge, items: list[Item], journal: Journal, given: Given
+def _verdicts(
+    settings: Judge, items: Iterable[Item], journal: Journal, given: Given
 ) -> dict[str, Verdict]:
-    """Return verdicts by digest; each finished batch is one entry of the journal."""
+    """Return verdicts by digest; each finished batch is one entry of the journal.
+
+    The model reads what no entry holds. That list is an entry too: a job that was killed goes on
+    with the batches that it began with, and so gives the same bytes.
+    """
+    asked, entries = {item.digest: item for item in items}, journal.entries()
     verdicts = {
         digest: Verdict(**verdict)
-        for batch in journal.entries().values()
+        for key, batch in entries.items()
+        if key != ASKED
         for digest, verdict in batch.items()
     }
-    if len(verdicts) == len(items):
+    missing = [digest for digest in asked if digest not in verdicts]
+    if not missing:
         return verdicts
-    judge = judge_of(settings, given)
-    bar = track(range(len(items)), f"judge {settings.kind}")
+    work = entries.get(ASKED, [])
+    if not set(missing) <= set(work) <= asked.keys():
+        work = missing
+        journal.append(ASKED, work)
+    reader = judge_of(settings, given)
+    bar = track(range(len(work)), f"judge {settings.kind}")
 
     def record(batch: Sequence[tuple[int, Verdict]]) -> None:
-        done = {items[index].digest: verdict for index, verdict in batch}
+        done = {work[index]: verdict for index, verdict in batch}
         journal.append(next(iter(done)), {key: asdict(verdict) for key, verdict in done.items()})
         verdicts.update(done)
         for _ in batch:
             next(bar, None)
 
-    known = {i: verdicts[item.digest] for i, item in enumerate(items) if item.digest in verdicts}
-    judge.judge(items, record, known)
+    known = {i: verdicts[digest] for i, digest in enumerate(work) if digest in verdicts}
+    reader.judge([asked[digest] for digest in work], record, known)
     return verdicts

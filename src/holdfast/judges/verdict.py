@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+Outcome = Literal["yes", "no", "unparsed"]
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,10 @@ class Item:
     behavior: Mapping[str, Any]
     completion: str
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Identifies the behavior and the completion's text."""
-        key = json.dumps([self.behavior["id"], self.completion])
+        """Identifies all that a judge is shown: the behavior's row and the completion's text."""
+        key = json.dumps([dict(self.behavior), self.completion], sort_keys=True)
         return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -32,7 +35,7 @@ class Verdict:
     the completion held the judge's own prompt markers, which were made harmless.
     """
 
-    verdict: Literal["yes", "no", "unparsed"]
+    verdict: Outcome
     score: float | None = None
     flagged: bool = False
 
@@ -53,10 +56,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """What the judge of some settings is made from: what they say that it needs."""
+    """What the judge of some settings is made from: what they say that it needs.
+
+    ``identity`` is what a verdict depends on beside the settings, the template and what is judged:
+    the hash of the model, the version of the judges' code.
+    """
 
     load_model: LoadModel | None = None
     template: Path | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
     def loaded(self) -> tuple[Any, Any]:
         """Return the judge's model and tokenizer, which its settings name."""

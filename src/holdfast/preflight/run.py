@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from holdfast.config import Settings
-from holdfast.preflight import checkpoints, data, disk, hub, memory, tasks
+from holdfast.preflight import checkpoints, data, disk, hub, memory, own, tasks
 from holdfast.preflight.finding import Finding
 
 CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
@@ -13,6 +13,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "Checkpoints": checkpoints.check,
     "Data": data.check,
     "lm-eval tasks": tasks.check,
+    "Your own code": own.check,
     "Disk": disk.check,
     "GPU memory": memory.check,
 }

@@ -13,6 +13,7 @@ from pydantic import Field
 from holdfast.settings.base import Frozen
 from holdfast.settings.data import DataSource
 from holdfast.settings.models import ModelSettings
+from holdfast.settings.own import OwnObject
 
 PrefixList = Literal["strings29", "gcg7", "lower32"]
 BatchSize = Annotated[int, Field(ge=1)] | Literal["auto"]
@@ -29,6 +30,11 @@ class JudgeSettings(Frozen):
     mean_tokens: ClassVar[int] = 1024  # of instructions, a behavior and its completion
     most_tokens: ClassVar[int] = 2048  # of the longest of those
     label: str = Field("", description="name shown in tables and figures; default: the entry's")
+
+    @property
+    def own(self) -> OwnObject | None:
+        """The object of the user's own that it is, where it is one."""
+        return None
 
     @property
     def needs_model(self) -> ModelSettings | None:
@@ -101,4 +107,14 @@ class RefusalPrefix(JudgeSettings):
     prefixes: PrefixList = Field("strings29", description="which list of refusal strings")
 
 
-Judge = Annotated[HarmBench | LlamaGuard | RefusalPrefix, Field(discriminator="kind")]
+class PythonJudge(OwnObject, JudgeSettings):
+    """Your own judge: `judge(behaviors, completions)` of your class gives the verdicts.
+
+    See `holdfast.judges.python` for what it is asked and may answer.
+    """
+
+    method: ClassVar[str] = "judge"
+    kind: Literal["python"]
+
+
+Judge = Annotated[HarmBench | LlamaGuard | RefusalPrefix | PythonJudge, Field(discriminator="kind")]

@@ -12,6 +12,7 @@ from holdfast.settings.base import Frozen
 from holdfast.settings.cells import Level, level_name
 from holdfast.settings.data import Rows
 from holdfast.settings.models import Revision
+from holdfast.settings.own import OwnObject
 from holdfast.settings.stages import FirstOrder
 from holdfast.text import PathName, Repository
 
@@ -91,7 +92,13 @@ class PerturbationSettings(Frozen):
 
     def noise_seeds(self, seed: int) -> dict[str, list[int]]:
         """Return by level the seeds of its draws on an arm of training seed ``seed``."""
-        return {}
+        seeds = [noise_seed(seed, draw) for draw in range(getattr(self, "draws", 0))]
+        return {level: seeds for level, _ in self.cells} if seeds else {}
+
+    @property
+    def own(self) -> OwnObject | None:
+        """The object of the user's own that it is, where it is one."""
+        return None
 
     @property
     def copies_by(self) -> Literal["llm-compressor", "gptqmodel", "checkpoint", "finetune"] | None:

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from holdfast.settings.base import Frozen
 from holdfast.settings.cells import Level
 from holdfast.settings.data import DataSource, Rows
-from holdfast.settings.perturbation import Calibration, PerturbationSettings, Variant, noise_seed
+from holdfast.settings.own import OwnObject
+from holdfast.settings.perturbation import Calibration, PerturbationSettings, Variant
 from holdfast.settings.stages import FirstOrder
 from holdfast.text import Name
 
@@ -193,11 +194,6 @@ class _Noise(PerturbationSettings):
         """The (level, draw) pairs under test."""
         return [(format(level, "g"), draw) for level in self.levels for draw in range(self.draws)]
 
-    def noise_seeds(self, seed: int) -> dict[str, list[int]]:
-        """Return by level the seeds of its draws on an arm of training seed ``seed``."""
-        draws = [noise_seed(seed, draw) for draw in range(self.draws)]
-        return {level: draws for level, _ in self.cells}
-
 
 class WeightNoise(_Noise):
     """Gaussian noise of standard deviation ``unit x level`` on every parameter (section 5.1)."""
@@ -306,7 +302,42 @@ class FineTune(PerturbationSettings):
         )
 
 
+class PythonPerturbation(OwnObject, PerturbationSettings):
+    """Your own perturbation: `perturb(model, level, key)` of your class changes a live model.
+
+    See `holdfast.perturbations.python` for what it is given and must put back.
+    """
+
+    method: ClassVar[str] = "perturb"
+    copied_weights: ClassVar[Literal["none", "linear", "all"]] = "all"
+    kind: Literal["python"]
+    levels: list[float] = Field([], description="strengths, weakest first; none: tested once")
+    draws: int = Field(1, ge=1, description="independent noise seeds per level")
+
+    @property
+    def cells(self) -> list[tuple[str, int]]:
+        """The (level, draw) pairs under test."""
+        levels = [format(level, "g") for level in self.levels] or [""]
+        return [(level, draw) for level in levels for draw in range(self.draws)]
+
+    @property
+    def symbol(self) -> str:
+        return "level" if self.levels else ""
+
+    @property
+    def note(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.object}({options})"
+
+
 Perturbation = Annotated[
-    Unperturbed | Gptq | Checkpoint | FakeQuant | FineTune | WeightNoise | ActivationNoise,
+    Unperturbed
+    | Gptq
+    | Checkpoint
+    | FakeQuant
+    | FineTune
+    | WeightNoise
+    | ActivationNoise
+    | PythonPerturbation,
     Field(discriminator="kind"),
 ]

@@ -35,7 +35,8 @@ from holdfast.numerics.stream import key
 from holdfast.perturbations.registry import perturb
 from holdfast.progress import track
 from holdfast.settings.evaluation import Generation
-from holdfast.settings.perturbations import Perturbation, Unperturbed, noise_seed
+from holdfast.settings.perturbation import noise_seed
+from holdfast.settings.perturbations import Perturbation, Unperturbed
 from holdfast.settings.sweeps import SweepSettings
 from holdfast.sweeps.diverged import require_weights
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from holdfast.settings.judges import HarmBench, RefusalPrefix
 from tiny_llama import random_llama, train_tokenizer
 
 COMMON = ["The answer is yes", "The answer is no", "It is maybe so", "yes no safe unsafe"] * 30
+TWO_LEVELS = {"1": "", "2": ""}
 CHAT = (
     "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>judge<|turn|>{% endif %}"
@@ -293,15 +295,24 @@ def test_an_unknown_kind_of_judge_names_the_nearest() -> None:
 
 
 def _harmbench_run(
-    folder: Path, model: Any, tokenizer: Any, load: Callable[[], Any] | None = None
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    load: Callable[[], Any] | None = None,
+    *,
+    count: int = 20,
+    levels: Mapping[str, str] = TWO_LEVELS,
+    template: Mapping[str, str] = TEMPLATE,
+    weights: str = "",
 ) -> bytes:
-    write_json(folder / "template.json", TEMPLATE)
-    items = _items(20)
+    """``levels``: by name what a model under it appends to its answers."""
+    write_json(folder / "template.json", template)
+    items = _items(count)
     completions = [
         {"level": level, "draw": 0, "set": "behaviors", "id": item.behavior["id"]}
-        | {"completion": item.completion}
+        | {"completion": item.completion + more}
         for item in items
-        for level in ("1", "2")
+        for level, more in levels.items()
     ]
     settings = HarmBench.model_validate(
         {
@@ -313,7 +324,7 @@ def _harmbench_run(
     )
     judge_completions(
         settings,
-        Given(load or (lambda: (model, tokenizer)), folder / "template.json"),
+        Given(load or (lambda: (model, tokenizer)), folder / "template.json", {"weights": weights}),
         behaviors=[item.behavior for item in items],
         completions={"none": completions},
         out_path=folder / "verdicts.jsonl",
@@ -350,6 +361,76 @@ def test_a_killed_job_goes_on_where_it_was_and_gives_the_same_bytes(
     sizes.clear()
     assert _harmbench_run(killed, model, tokenizer) == expected
     assert sizes == []  # the journal stays, for a job of several judges that is killed later
+
+
+@pytest.fixture
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the prompts of every pass of the judge's model."""
+    real, rows = label_logits._last_logits, []
+
+    def counted(model: Any, prompts: list[Any], shared: Any) -> Any:
+        rows.append(len(prompts))
+        return real(model, prompts, shared)
+
+    monkeypatch.setattr(label_logits, "_last_logits", counted)
+    return rows
+
+
+def test_only_what_no_earlier_run_judged_is_judged(
+    tmp_path: Path, model: Any, tokenizer: Any, rows_read: list[int]
+) -> None:
+    def run(folder: str, **changes: Any) -> tuple[set[bytes], list[Any], int]:
+        rows_read.clear()
+        verdicts = _harmbench_run(tmp_path / folder, model, tokenizer, **changes)
+        rows = [json.loads(line) for line in verdicts.splitlines()]
+        words = [row | {"score": round(row["score"], 2)} for row in rows]
+        return set(verdicts.splitlines()), words, sum(rows_read)
+
+    more = {"levels": TWO_LEVELS | {"3": " yes"}}
+    before, _, asked = run("kept")
+    assert asked == 20  # two levels are answered alike
+    after, words, asked = run("kept", **more)
+    assert asked == 20
+    assert before < after
+    _, fresh, asked = run("fresh", **more)
+    assert asked == 40
+    assert words == [row | {"score": pytest.approx(row["score"], abs=0.02)} for row in fresh]
+    longer, _, asked = run("kept", count=24, **more)
+    assert asked == 8
+    assert after < longer
+    assert run("kept")[::2] == (before, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"weights": "others"}, {"template": TEMPLATE | {"prompt": "{behavior} {generation} so?"}}],
+)
+def test_another_judge_judges_all_again(
+    tmp_path: Path, model: Any, tokenizer: Any, rows_read: list[int], changes: dict[str, Any]
+) -> None:
+    _harmbench_run(tmp_path, model, tokenizer)
+    rows_read.clear()
+    _harmbench_run(tmp_path, model, tokenizer, **changes)
+    assert sum(rows_read) == 20
+
+
+def test_a_job_that_is_killed_while_it_judges_what_is_new_gives_the_same_bytes(
+    tmp_path: Path, model: Any, tokenizer: Any, rows_read: list[int]
+) -> None:
+    more = TWO_LEVELS | {"3": " yes", "4": " no"}
+    for folder in ("whole", "killed"):
+        _harmbench_run(tmp_path / folder, model, tokenizer)
+    rows_read.clear()
+    expected = _harmbench_run(tmp_path / "whole", model, tokenizer, levels=more)
+    sizes = list(rows_read)
+    journal = tmp_path / "killed" / "journal.jsonl"
+    before = len(journal.read_bytes().splitlines())
+    _harmbench_run(tmp_path / "killed", model, tokenizer, levels=more)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: before + 4]))  # what was asked, and three batches
+    rows_read.clear()
+    assert _harmbench_run(tmp_path / "killed", model, tokenizer, levels=more) == expected
+    assert sum(rows_read) == sum(sizes) - sum(sizes[:3])
 
 
 def test_a_finished_journal_needs_no_model(

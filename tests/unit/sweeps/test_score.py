@@ -21,7 +21,8 @@ from holdfast.numerics.noise import normal
 from holdfast.numerics.stream import key
 from holdfast.perturbations.weight_noise import weight_noise
 from holdfast.settings.evaluation import Generation
-from holdfast.settings.perturbations import Perturbation, WeightNoise, noise_seed
+from holdfast.settings.perturbation import noise_seed
+from holdfast.settings.perturbations import Perturbation, WeightNoise
 from holdfast.settings.stages import FirstOrder, ZerothOrder
 from holdfast.settings.sweeps import SweepSettings
 from holdfast.sweeps import score
