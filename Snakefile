@@ -15,7 +15,7 @@ from holdfast.config import HoldfastError, load_settings
 from holdfast.config.overlays import config_files
 from holdfast.jobs.slurm import take_over
 from holdfast.plan import At, Plan
-from holdfast.jobs.status import record_run
+from holdfast.jobs.status import record_run, require_current
 from holdfast.files.refusals import require_writable
 
 
@@ -26,6 +26,7 @@ try:
     plan = Plan(load_settings(config, config_files(workflow)))
     require_writable(".snakemake")
     require_writable(plan.paths.results)
+    require_current(Path(plan.paths.results))
 except HoldfastError as error:
     sys.exit(f"holdfast: {error}")
 

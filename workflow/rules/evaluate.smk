@@ -25,6 +25,7 @@ rule quantize:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
+        twins=True,
         scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
@@ -58,6 +59,7 @@ rule quantize_gptqmodel:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
+        twins=True,
         scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
@@ -167,6 +169,7 @@ for job in plan.evaluation.jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
+            twins=True,
             scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/evaluate.py"

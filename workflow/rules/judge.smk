@@ -10,17 +10,14 @@ for job in plan.judging.jobs:
             behaviors=plan.data.path("behaviors"),
             completions=job.completions,
         output:
-            ensure(
-                expand(
-                    "<results>/{{model}}/{{arm}}/seed{{seed}}/verdicts/{judge}.jsonl",
-                    judge=job.judges,
-                ),
-                non_empty=True,
-            ),
+            ensure(job.outputs, non_empty=True),
         log:
-            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
+            f"<results>/logs/{job.folder}/{job.name}.log",
         benchmark:
-            f"<results>/benchmarks/{{model}}/{{arm}}/seed{{seed}}/{job.name}.tsv"
+            f"<results>/benchmarks/{job.folder}/{job.name}.tsv"
+        wildcard_constraints:
+            model=job.evaluated.models,
+            arm=job.evaluated.arms,
         conda:
             "../../envs/model.yaml"
         resources:
@@ -31,29 +28,43 @@ for job in plan.judging.jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            twins=not job.together,
+            scratch=f"{plan.paths.results}/scratch/{job.scratch}",
         script:
             "../scripts/judge.py"
 
 
-rule summary:
-    input:
-        base=lambda w: plan.paths.base(w.model),
-        behaviors=plan.data.path("behaviors"),
-        benign=plan.data.path("benign"),
-        completions=plan.evaluation.completions,
-        utilities=plan.evaluation.utilities,
-        verdicts=plan.judging.verdicts,
-    output:
-        ensure("<results>/{model}/{arm}/seed{seed}/summary.json", non_empty=True),
-    log:
-        "<results>/logs/{model}/{arm}/seed{seed}/summary.log",
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings=plan.judging.summary_params,
-    script:
-        "../scripts/summary.py"
+for job in plan.judging.summaries:
+
+    rule:
+        name:
+            job.name
+        input:
+            base=lambda w: plan.paths.base(w.model),
+            behaviors=plan.data.path("behaviors"),
+            benign=plan.data.path("benign"),
+            completions=job.evaluated.completions,
+            utilities=job.evaluated.utilities,
+            verdicts=job.verdicts,
+        output:
+            ensure(
+                expand(
+                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/summary.json",
+                    perturbation=job.evaluated.perturbations,
+                ),
+                non_empty=True,
+            ),
+        log:
+            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
+        wildcard_constraints:
+            model=job.evaluated.models,
+            arm=job.evaluated.arms,
+        conda:
+            "../../envs/results.yaml"
+        params:
+            settings=job.params,
+        script:
+            "../scripts/summary.py"
 
 
 rule agreement:

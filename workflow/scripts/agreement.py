@@ -6,11 +6,7 @@ with job(snakemake) as (judge, perturbations):
     from holdfast.files.atomic import write_json
     from holdfast.pocket.agreement import agreement
 
-    completions = iter(map(Path, snakemake.input.completions))
-    arms = [
-        (Path(verdicts), {name: next(completions) for name in names})
-        for verdicts, names in zip(snakemake.input.verdicts, perturbations, strict=True)
-    ]
-    labels = judge["model"]["pocket_judge"]["labels"]
-    found = agreement(labels, Path(snakemake.input.world), arms)
-    write_json(snakemake.output[0], found | {"judge": snakemake.wildcards.judge})
+    given = snakemake.input
+    files = zip(perturbations, map(Path, given.verdicts), map(Path, given.completions), strict=True)
+    agreed = agreement(judge["model"]["pocket_judge"]["labels"], Path(given.world), files)
+    write_json(snakemake.output[0], agreed | {"judge": snakemake.wildcards.judge})

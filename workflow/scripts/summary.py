@@ -10,15 +10,18 @@ with job(snakemake) as (judge_labels, perturbations):
     from holdfast.settings.perturbations import Perturbation
 
     given, names = snakemake.input, snakemake.wildcards
-    summary = make_summary(
-        names=(names.model, names.arm, int(names.seed)),
-        base=Path(given.base),
-        behaviors=Path(given.behaviors),
-        benign=Path(given.benign),
-        perturbations=TypeAdapter(dict[str, Perturbation]).validate_python(perturbations),
-        completions=[Path(path) for path in given.completions],
-        utilities=[Path(path) for path in given.utilities],
-        verdicts=dict(zip(judge_labels, map(Path, given.verdicts), strict=True)),
-        judge_labels=judge_labels,
-    )
-    write_json(snakemake.output[0], summary)
+    entries = TypeAdapter(dict[str, Perturbation]).validate_python(perturbations)
+    for place, perturbation in enumerate(entries.items()):
+        verdicts = given.verdicts[place :: len(entries)]
+        summary = make_summary(
+            names=(names.model, names.arm, int(names.seed)),
+            base=Path(given.base),
+            behaviors=Path(given.behaviors),
+            benign=Path(given.benign),
+            perturbation=perturbation,
+            completions=Path(given.completions[place]),
+            utility=Path(given.utilities[place]),
+            verdicts=dict(zip(judge_labels, map(Path, verdicts), strict=True)),
+            judge_labels=judge_labels,
+        )
+        write_json(snakemake.output[place], summary)

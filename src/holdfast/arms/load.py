@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,15 @@ from holdfast.arms.random_move import DescribedMove, random_move
 from holdfast.arms.recast import recast
 from holdfast.arms.replay_log import replay_log
 from holdfast.arms.zeroth_order import replay
-from holdfast.checkpoints.load import Loaded, Needs, base_of, checkpoint_of, load_checkpoint
+from holdfast.checkpoints.load import (
+    Loaded,
+    Needs,
+    PreTrainedModel,
+    Tokenizer,
+    base_of,
+    checkpoint_of,
+    load_checkpoint,
+)
 from holdfast.checkpoints.placement import Device, free_cards
 from holdfast.checkpoints.records import (
     ARM_FILE,
@@ -70,6 +78,16 @@ def load_arm(
     loaded = load_arm(folder / arm.parent, cards=cards, needs=_moved(needs, folder))
     apply_move(loaded.model, folder)
     return loaded
+
+
+def loader_of(folder: str | Path) -> Callable[[], tuple[PreTrainedModel, Tokenizer]]:
+    """Return what loads the model and the tokenizer of a weights folder, when it is called."""
+
+    def load() -> tuple[PreTrainedModel, Tokenizer]:
+        loaded = load_arm(folder)
+        return loaded.model, loaded.tokenizer
+
+    return load
 
 
 def apply_move(model: Any, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def evaluate(
     perturbation: Perturbation,
     *,
     arm: Path,
+    weights: str,
     seed: int,
     journal: Journal,
     folder: Path,
@@ -112,6 +113,7 @@ def evaluate(
 
     Args:
         arm: weights folder of the arm.
+        weights: digest of the arm's weights, which utility.json names.
         seed: training seed of the arm; with the draw it keys the noise.
         journal: keeps finished pieces; only what it lacks is computed.
         folder: where the files go; it holds the quantized copies by level, where there are any.
@@ -126,8 +128,9 @@ def evaluate(
             with perturb(loaded.model, perturbation, level, noise_seed(seed, draw)):
                 yield loaded
 
-        weights = sha256(folder / QUANTIZED / level) if perturbation.stored else None
-        cell = text_digest(json.dumps([perturbation.at(level), draw, weights], sort_keys=True))
+        copy = sha256(folder / QUANTIZED / level) if perturbation.stored else None
+        identity = [perturbation.at(level), noise_seed(seed, draw), copy]
+        cell = text_digest(json.dumps(identity, sort_keys=True))
         measured = evaluation.evaluate(live, journal, cell)
         rows.extend(
             {"level": level, "draw": draw, "set": kind, "id": name} | text
@@ -135,7 +138,23 @@ def evaluate(
         )
         cells.append({"level": level, "draw": draw} | measured)
     write_jsonl(folder / "completions.jsonl", rows)
-    write_json(folder / "utility.json", {"cells": cells})
+    write_json(folder / "utility.json", {"weights": weights, "cells": cells})
+
+
+def weights_digest(lineage: Sequence[str]) -> str:
+    """Return what tells the weights of an arm, loaded from these folders, from other weights."""
+    return text_digest(json.dumps([artifact_hash(folder) for folder in lineage]))
+
+
+def cell_journal(scratch: Path, perturbation: str, weights: str, generation: Any) -> Journal:
+    """Return the journal of an arm's cells under a perturbation; ``scratch`` is the arm's.
+
+    What else a cell depends on is in its keys, so that new cells find the others. It begins with
+    that of another arm of the same weights, where there is one.
+    """
+    header = {"weights": weights, "generation": generation}
+    name = f"{perturbation}.jsonl"
+    return Journal(scratch / name, header, scratch.parents[1].glob(f"*/{scratch.name}/{name}"))
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,17 @@ class Journal:
     A line torn by a kill or a full disk, or damaged later, is as if it had not been written.
     """
 
-    def __init__(self, path: str | Path, header: dict[str, Any]) -> None:
+    def __init__(
+        self, path: str | Path, header: dict[str, Any], others: Iterable[Path] = ()
+    ) -> None:
+        """Take up the journal at ``path``; where there is none, begin with a copy of another's.
+
+        ``others`` are journals that may be of the same work, done for something else.
+        """
         self.path = Path(path)
         self._header = json.dumps(header, sort_keys=True)
+        if not self.path.exists():
+            self._begin_with(others)
         self._entries = self._recover()
 
     def entries(self) -> dict[str, Any]:
@@ -56,6 +65,13 @@ class Journal:
             os.truncate(self.path, len(whole + newline))  # never rewritten: a kill loses nothing
         pieces = (line.partition(" ") for line in lines)
         return dict(json.loads(piece) for given, _, piece in pieces if given == _checksum(piece))
+
+    def _begin_with(self, others: Iterable[Path]) -> None:
+        for other in others:
+            text = other.read_text(encoding="utf-8", errors="replace") if other.is_file() else ""
+            if text.startswith(f"{self._header}\n"):
+                write_text(self.path, text)
+                return
 
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""

@@ -19,6 +19,7 @@ from holdfast.jobs.dates import settle
 from holdfast.jobs.lease import lease
 from holdfast.jobs.lock import locked
 from holdfast.jobs.record import job_name, recorded
+from holdfast.jobs.twins import copy_of_twin
 from holdfast.progress import follow
 from holdfast.text import mask
 
@@ -50,6 +51,10 @@ def job(snakemake: Any) -> Iterator[list[Any]]:
                     if verify(path):
                         settle(path)
                 if waited and is_made(*made):
+                    sys.exit(0)
+                if snakemake.params.get("twins") and (arm := copy_of_twin(*made)):
+                    _log(f"copied from {arm}, whose weights are the same")
+                    write_manifest(*made)
                     sys.exit(0)
                 lease(int(snakemake.resources.get("gpu", 0)))
                 yield settings

@@ -56,6 +56,20 @@ def record_run(
     write_json(_path(results), {"started": time.time(), "jobs": jobs})
 
 
+def require_current(results: Path) -> None:
+    """Raise HoldfastError where an earlier release, which kept its results otherwise, made a run.
+
+    It had one summary and one folder of verdicts an arm; there is one under each perturbation now.
+    """
+    for name in ("summary.json", "verdicts"):
+        if any(results.glob(f"*/*/seed*/{name}")):
+            raise HoldfastError(
+                f"{results} was made by an earlier release, which kept summaries and verdicts in"
+                " other places: give the run another name (`run:` in the config), or remove the"
+                " folder to make it again"
+            )
+
+
 def status(results: Path) -> str:
     """Return, for a terminal, the counts by stage, and what runs and failed with the logs to read.
 

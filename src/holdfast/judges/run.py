@@ -1,11 +1,12 @@
-"""One judge reads all completions of an arm."""
+"""One judge reads completions, of some arms under some perturbations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import sha256, write_jsonl
@@ -21,40 +22,52 @@ NOTHING = Given()
 ASKED = "asked"  # key of the journal's list of what the model was last given, by digest
 
 
+class Completions(NamedTuple):
+    """Rows of a completions.jsonl, what the arm was put under, and where the verdicts go."""
+
+    perturbation: str
+    rows: Iterable[Row]
+    out_path: str | Path
+
+
 def judge_completions(
     settings: Judge,
     given: Given = NOTHING,
     *,
     behaviors: Sequence[Row],
-    completions: Mapping[str, Iterable[Row]],
-    out_path: str | Path,
+    completions: Sequence[Completions],
     journal_path: str | Path,
 ) -> None:
-    """Write the verdicts on ``completions`` (rows of completions.jsonl, by perturbation).
+    """Write the verdicts on some files of completions, a file of verdicts each.
 
     Only rows of the set ``behaviors`` are judged, equal completions of a behavior once.
     ``journal_path`` keeps every verdict by what was judged: of a job that was killed, and of all
     runs before with the same judge, so that one more level or behavior is all that is judged.
     A row is {"perturbation", "level", "draw", "id", "verdict", "score", "flagged"}; rows are
-    sorted by perturbation, level, draw and the behavior's place in ``behaviors``.
+    sorted by level, draw and the behavior's place in ``behaviors``.
 
     Raises HoldfastError for a completion of an unknown behavior.
     """
-    rows = _rows(behaviors, completions)
+    files = sorted(completions, key=lambda file: file.perturbation)
+    rows = [_rows(behaviors, file) for file in files]
     encodable_behaviors = {r["id"]: r | _encodable(r, "behavior", "context") for r in behaviors}
-    items = [Item(encodable_behaviors[row["id"]], row["completion"]) for row in rows]
+    items = [
+        [Item(encodable_behaviors[row["id"]], row["completion"]) for row in part] for part in rows
+    ]
     header = {"judge": settings.model_dump(mode="json", exclude={"label"}), **given.identity}
     if given.template is not None:
         header["template"] = sha256(given.template)
-    verdicts = _verdicts(settings, items, Journal(journal_path, header), given)
-    write_jsonl(
-        out_path,
-        (
-            {name: row[name] for name in ("perturbation", "level", "draw", "id")}
-            | asdict(verdicts[item.digest])
-            for row, item in zip(rows, items, strict=True)
-        ),
-    )
+    every = itertools.chain.from_iterable(items)
+    verdicts = _verdicts(settings, every, Journal(journal_path, header), given)
+    for file, own_rows, own_items in zip(files, rows, items, strict=True):
+        write_jsonl(
+            file.out_path,
+            (
+                {name: row[name] for name in ("perturbation", "level", "draw", "id")}
+                | asdict(verdicts[item.digest])
+                for row, item in zip(own_rows, own_items, strict=True)
+            ),
+        )
 
 
 def judge_of(settings: Judge, given: Given) -> Reader:
@@ -67,12 +80,11 @@ def judge_of(settings: Judge, given: Given) -> Reader:
     return judge
 
 
-def _rows(behaviors: Sequence[Row], completions: Mapping[str, Iterable[Row]]) -> list[Row]:
+def _rows(behaviors: Sequence[Row], file: Completions) -> list[Row]:
     places = {row["id"]: place for place, row in enumerate(behaviors)}
     rows = [
-        {"perturbation": perturbation} | row | _encodable(row, "completion")
-        for perturbation, group in completions.items()
-        for row in group
+        {"perturbation": file.perturbation} | row | _encodable(row, "completion")
+        for row in file.rows
         if row["set"] == "behaviors"
     ]
     for row in rows:
@@ -81,10 +93,7 @@ def _rows(behaviors: Sequence[Row], completions: Mapping[str, Iterable[Row]]) ->
                 f"{row['perturbation']}: a completion belongs to '{row['id']}', which is not among "
                 "the behaviors; delete the completions and run again"
             )
-    return sorted(
-        rows,
-        key=lambda row: (row["perturbation"], row["level"], row["draw"], places[row["id"]]),
-    )
+    return sorted(rows, key=lambda row: (row["level"], row["draw"], places[row["id"]]))
 
 
 def _encodable(row: Row, *names: str) -> Row:

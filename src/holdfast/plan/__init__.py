@@ -39,7 +39,9 @@ class Plan:
         self.evaluation = EvaluationPlan(settings, self.paths, self.data, self.arms, *asks)
         self.judging = JudgePlan(settings, self.paths, self.models, self.evaluation, *asks)
         self.sweeps = SweepPlan(settings, self.paths, self.data, self.arms, *asks)
-        self.results = ResultPlan(settings, self.paths, self.data, self.gaps, self.sweeps)
+        self.results = ResultPlan(
+            settings, self.paths, self.data, self.evaluation, self.gaps, self.sweeps
+        )
 
     def names(self, catalogue: str) -> str:
         """Return a regular expression of a catalogue's entries."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.plan.evaluation import EvaluationPlan
+from holdfast.plan.evaluation import EvaluationJob, EvaluationPlan
 from holdfast.plan.models import ModelPlan
-from holdfast.plan.paths import At, Paths, Wildcards
+from holdfast.plan.paths import At, Paths
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import groups, params
@@ -27,18 +27,24 @@ class JudgePlan:
 
     @property
     def jobs(self) -> list[JudgeJob]:
-        """The jobs that judge an arm: one per ``judges_per_job`` judges."""
-        names, size = list(self.settings.judges), self.settings.judges_per_job
-        return [JudgeJob(self, number, group) for number, group in enumerate(groups(names, size))]
+        """The jobs that judge: some judges read some arms under some perturbations.
 
-    def verdicts(self, w: Wildcards) -> list[str]:
-        """Verdicts on an arm, one file per judge."""
-        return [self.paths.file(w, f"verdicts/{judge}.jsonl") for judge in self.settings.judges]
+        The perturbations are those of a job that evaluates. Where one job reads one arm, arms
+        under the same perturbations share a rule.
+        """
+        judges = groups(list(self.settings.judges), self.settings.judges_per_job)
+        size = self.settings.arms_per_job
+        jobs: list[JudgeJob] = []
+        for job in self.evaluation.jobs:
+            together = groups(job.alike, size) if size > 1 else [()]
+            wanted = [(arms, some) for arms in together for some in judges]
+            jobs += [JudgeJob(self, n, job, *which) for n, which in enumerate(wanted, len(jobs))]
+        return jobs
 
-    def summary_params(self, w: Wildcards) -> str:
-        """Version of the summary, what judges are called, and what the arm was put under."""
-        perturbed = self.evaluation.perturbed(w.arm, w.model)
-        return params("summary", self.labels, perturbed)
+    @property
+    def summaries(self) -> list[SummaryJob]:
+        """The jobs that count: one beside each that evaluates."""
+        return [SummaryJob(self, job) for job in self.evaluation.jobs]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -66,26 +72,52 @@ class JudgePlan:
 
     def compared_verdicts(self, w: Any) -> list[str]:
         """A judge's verdicts on those completions."""
-        return [self.paths.file(at, f"verdicts/{w.judge}.jsonl") for at in self.compared]
+        return [
+            self.paths.perturbed(at, name, f"verdicts/{w.judge}.jsonl")
+            for at in self.compared
+            for name in self.evaluation.perturbations(at.arm, at.model)
+        ]
 
     def agreement_params(self, w: Any) -> str:
-        """Version and settings of the comparison, and the perturbations of each arm."""
-        names = [self.evaluation.perturbations(at.arm, at.model) for at in self.compared]
+        """Version and settings of the comparison, and the perturbation of each file."""
+        asked = self.evaluation.perturbations
+        names = [name for at in self.compared for name in asked(at.arm, at.model)]
         return params("agreement", self.settings.judges[w.judge], names)
 
 
 @dataclass(frozen=True)
 class JudgeJob:
-    """Some judges, who read an arm's completions in one process; methods take the wildcards."""
+    """Some judges, who read completions in one process; methods take the wildcards."""
 
     plan: JudgePlan
     number: int
+    evaluated: EvaluationJob
+    together: tuple[str, ...]
+    """Arms that are judged in one process; none: that of the rule's wildcard alone."""
     judges: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """Name of the rule."""
         return f"judge_{self.number}"
+
+    @property
+    def folder(self) -> str:
+        """Where logs go, below those of the run."""
+        return "{model}/seed{seed}" if self.together else "{model}/{arm}/seed{seed}"
+
+    @property
+    def scratch(self) -> str:
+        """Where verdicts are kept, below the run's scratch: by the first of what is judged."""
+        arm = self.together[0] if self.together else "{arm}"
+        return f"{{model}}/{arm}/seed{{seed}}/{self.evaluated.perturbations[0]}/verdicts"
+
+    @property
+    def outputs(self) -> list[str]:
+        """Verdicts by judge, arm and perturbation, with wildcards."""
+        arms, under = self.together or ("{arm}",), self.evaluated.perturbations
+        homes = [f"<results>/{{model}}/{arm}/seed{{seed}}/{name}" for arm in arms for name in under]
+        return [f"{home}/verdicts/{judge}.jsonl" for judge in self.judges for home in homes]
 
     @property
     def memory(self) -> Memory:
@@ -103,8 +135,12 @@ class JudgeJob:
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
-        perturbed = self.plan.evaluation.perturbed(wildcards.arm, wildcards.model).values()
-        return attempt * self.plan.runtime.judge(self.judges, perturbed)
+        entries = [
+            self.plan.evaluation.cells_of(name, arm, wildcards.model)
+            for arm in self._arms(wildcards)
+            for name in self.evaluated.perturbations
+        ]
+        return attempt * self.plan.runtime.judge(self.judges, entries)
 
     @property
     def models(self) -> list[str]:
@@ -118,11 +154,47 @@ class JudgeJob:
         return [path for judge in self.judges for path in template(judge)]
 
     def completions(self, wildcards: Any) -> list[str]:
-        """Completions of the arm, one file per perturbation."""
-        return self.plan.evaluation.completions(wildcards)
+        """Completions by arm and perturbation, in the order of a judge's verdicts."""
+        return [
+            self.plan.paths.perturbed(
+                At(wildcards.model, arm, wildcards.seed), name, "completions.jsonl"
+            )
+            for arm in self._arms(wildcards)
+            for name in self.evaluated.perturbations
+        ]
 
     def params(self, wildcards: Any) -> str:
-        """Version and settings of the judges, and the perturbations that they judge."""
+        """Version and settings of the judges, and the perturbation of each file."""
         judges = {name: self.plan.settings.judges[name] for name in self.judges}
-        names = self.plan.evaluation.perturbations(wildcards.arm, wildcards.model)
-        return params("judge", judges, names)
+        under = self.evaluated.perturbations
+        return params("judge", judges, [name for _ in self._arms(wildcards) for name in under])
+
+    def _arms(self, wildcards: Any) -> tuple[str, ...]:
+        return self.together or (wildcards.arm,)
+
+
+@dataclass(frozen=True)
+class SummaryJob:
+    """What was measured and said of an arm under some perturbations, counted."""
+
+    plan: JudgePlan
+    evaluated: EvaluationJob
+
+    @property
+    def name(self) -> str:
+        """Name of the rule."""
+        return f"summary_{self.evaluated.number}"
+
+    def verdicts(self, wildcards: Any) -> list[str]:
+        """Verdicts on the arm: for each judge, one file a perturbation."""
+        return [
+            path
+            for judge in self.plan.settings.judges
+            for path in self.evaluated.files(wildcards, f"verdicts/{judge}.jsonl")
+        ]
+
+    def params(self, wildcards: Any) -> str:
+        """Version of the summary, what judges are called, and what the arm was put under."""
+        cells, where = self.plan.evaluation.cells_of, (wildcards.arm, wildcards.model)
+        under = {name: cells(name, *where) for name in self.evaluated.perturbations}
+        return params("summary", self.plan.labels, under)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from holdfast.config import published
 from holdfast.plan.data import DataPlan
+from holdfast.plan.evaluation import EvaluationPlan
 from holdfast.plan.gap import GapPlan
 from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
@@ -22,6 +24,7 @@ class ResultPlan:
     settings: Settings
     paths: Paths
     data: DataPlan
+    evaluation: EvaluationPlan
     gaps: GapPlan
     sweeps: SweepPlan
 
@@ -110,13 +113,21 @@ class ResultPlan:
             ]
         costs = getattr(entry, "costs", {}).values()
         costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
-        return self.gaps.of(entry) + [
-            self.paths.file(At(model, arm, seed), name)
-            for model in models
-            for name, arms in (
-                ("summary.json", self.settings.shown(entry)),
-                ("cost.json", costly),
-            )
-            for arm in arms
-            for seed in seeds
-        ]
+        files = self.gaps.of(entry)
+        for model in models:
+            files += [
+                self.paths.perturbed(At(model, arm, seed), perturbation, "summary.json")
+                for arm, names in self.settings.shown(entry).items()
+                for seed in seeds
+                for perturbation in self._existing(model, arm, names)
+            ]
+            files += [
+                self.paths.file(At(model, arm, seed), "cost.json")
+                for arm in costly
+                for seed in seeds
+            ]
+        return files
+
+    def _existing(self, model: str, arm: str, names: Sequence[str]) -> list[str]:
+        """Return the perturbations among ``names`` that exist for an arm, in the run's order."""
+        return [name for name in self.evaluation.perturbations(arm, model) if name in names]

@@ -16,6 +16,7 @@ from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.results.figures.draw import write_figure
+from holdfast.results.measured.merged import merged
 from holdfast.results.summary import Outputs, summarize
 from holdfast.results.tables.build import AnyTable, write_table
 from holdfast.results.tables.flips import Behaviors
@@ -31,33 +32,29 @@ def make_summary(
     base: Path,
     behaviors: Path,
     benign: Path,
-    perturbations: Mapping[str, Perturbation],
-    completions: Sequence[Path],
-    utilities: Sequence[Path],
+    perturbation: tuple[str, Perturbation],
+    completions: Path,
+    utility: Path,
     verdicts: Mapping[str, Path],
     judge_labels: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the content of summary.json for one (model, arm, seed).
+    """Return the content of summary.json for one (model, arm, seed) under one perturbation.
 
-    ``completions`` and ``utilities`` are in the order of ``perturbations``; ``base`` is the base
-    model's folder.
+    ``base`` is the base model's folder.
     """
     model, arm, seed = names
-    about = read_json(base / "model.json")
-    outputs = {
-        name: Outputs(read_jsonl(texts), read_json(measured), settings.noise_seeds(seed))
-        for (name, settings), texts, measured in zip(
-            perturbations.items(), completions, utilities, strict=True
-        )
-    }
+    about, measured = read_json(base / "model.json"), read_json(utility)
+    name, settings = perturbation
+    outputs = Outputs(read_jsonl(completions), measured, settings.noise_seeds(seed))
     return summarize(
         model=model,
         arm=arm,
         seed=seed,
+        weights=measured["weights"],
         behaviors=[row["id"] for row in read_jsonl(behaviors)],
         behaviors_sha256=sha256(behaviors),
         benign=[row["id"] for row in read_jsonl(benign)],
-        outputs=outputs,
+        outputs={name: outputs},
         verdicts={judge: read_jsonl(path) for judge, path in verdicts.items()},
         judge_labels=judge_labels,
         is_degenerate=is_degenerate,
@@ -82,7 +79,7 @@ def make_table(
     ``behaviors``: the file of the behaviors, for a table that names them.
     """
     named = [Behaviors(read_jsonl(path), sha256(path)) for path in behaviors]
-    found = [read_json(path) for path in inputs]
+    found = merged([read_json(path) for path in inputs])
     table = write_table(name, settings, found, prefix, labels, *named, meaningless=meaningless)
     write_text(f"{prefix}.txt", pages(table))
 
@@ -96,5 +93,5 @@ def make_figure(
     meaningless: bool,
 ) -> None:
     """Write ``<prefix>.svg`` and ``<prefix>.png``."""
-    found = [read_json(path) for path in inputs]
+    found = merged([read_json(path) for path in inputs])
     write_figure(name, settings, found, prefix, labels, meaningless=meaningless)

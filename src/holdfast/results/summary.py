@@ -32,6 +32,7 @@ def summarize(
     model: str,
     arm: str,
     seed: int,
+    weights: str,
     behaviors: Sequence[str],
     behaviors_sha256: str,
     benign: Sequence[str],
@@ -46,7 +47,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the content of summary.json.
 
-    ``behaviors``, ``benign``: ids in order, which is the order of every outcome string.
+    ``weights``: a digest that arms with the same weights share. ``behaviors``, ``benign``: ids in
+    order, which is the order of every outcome string.
     ``outputs``: by perturbation, in the order tables show. ``verdicts``: rows by judge.
     Raises HoldfastError naming the first completion, verdict or utility cell that is missing,
     repeated or unknown.
@@ -64,6 +66,7 @@ def summarize(
         "model": model,
         "arm": arm,
         "seed": seed,
+        "weights": weights,
         "behaviors": len(behaviors),
         "behaviors_sha256": behaviors_sha256,
         "meaningless": meaningless,

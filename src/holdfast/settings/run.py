@@ -46,6 +46,13 @@ class Settings(Frozen):
         description="judges that one job lets read an arm's completions, one after the other; more"
         " save start-up, fewer run in parallel",
     )
+    arms_per_job: int = Field(
+        1,
+        ge=1,
+        description="arms whose completions one job judges, loading a judge once for them all; more"
+        " save minutes a judge of 13 billion parameters, fewer run in parallel, and a table of one"
+        " arm then waits for the others",
+    )
     gpus: int = Field(
         0, ge=0, description="GPUs that one heavy job asks for; 0 computes on the processors"
     )

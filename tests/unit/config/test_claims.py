@@ -50,7 +50,7 @@ def test_a_claim_of_a_gap_that_cannot_be_tested_is_refused(
 def test_the_claims_of_the_default_evaluate_nothing_more(config: dict[str, Any]) -> None:
     every = Plan(load_settings(config))
     inputs = every.results.of_table(SimpleNamespace(table="claims"))
-    assert len(inputs) == len(set(inputs)) == 8 + 2  # all arms, and the costs of two
+    assert len(inputs) == len(set(inputs)) == 35 + 2  # all cells, and the costs of two arms
     assert sum(path.endswith("cost.json") for path in inputs) == 2
     without = {**config, "tables": {**config["tables"], "claims": None}}
     less = Plan(load_settings(without))

@@ -30,7 +30,7 @@ from holdfast.files.atomic import (
     write_jsonl,
 )
 from holdfast.files.journal import Journal
-from holdfast.judges.run import judge_completions
+from holdfast.judges.run import Completions, judge_completions
 from holdfast.judges.verdict import Given
 from holdfast.perturbations import gptq
 from holdfast.perturbations.quantize import make_quantized
@@ -98,6 +98,7 @@ def generation(given: Path, made: Path) -> None:
         asked,
         WeightNoise(kind="weight_noise", levels=[30, 60], draws=1),
         arm=given / "base",
+        weights="w",
         seed=0,
         journal=Journal(made / "scratch" / "weight_noise.jsonl", {"work": 1}),
         folder=made,
@@ -120,8 +121,9 @@ def judging(given: Path, made: Path) -> None:
         ),
         Given(load, given / "template.json"),
         behaviors=read_jsonl(given / "behaviors.jsonl"),
-        completions={"none": read_jsonl(given / "completions.jsonl")},
-        out_path=made / "verdicts.jsonl",
+        completions=[
+            Completions("none", read_jsonl(given / "completions.jsonl"), made / "verdicts.jsonl")
+        ],
         journal_path=made / "scratch" / "harmbench.jsonl",
     )
 

@@ -53,7 +53,7 @@ judges:
 """
 JUDGING = """
 from types import SimpleNamespace
-from holdfast.judges.run import judge_completions
+from holdfast.judges.run import Completions, judge_completions
 from holdfast.settings.judges import Short
 
 row = {"id": "a", "behavior": "Do it", "context": "", "tags": [], "category": ""}
@@ -62,8 +62,7 @@ source = {"path": "p"}
 judge_completions(
     Short(kind="short", model=source | {"layers": 2}, form=source),
     behaviors=[row],
-    completions={"none": [text]},
-    out_path="verdicts.jsonl",
+    completions=[Completions("none", [text], "verdicts.jsonl")],
     journal_path="journal.jsonl",
 )
 print(open("verdicts.jsonl").read())

@@ -20,7 +20,7 @@ from holdfast.judges.harmbench import HarmBenchJudge
 from holdfast.judges.label_logits import common_prefix
 from holdfast.judges.llamaguard import LlamaGuardJudge
 from holdfast.judges.refusal_prefix import LOWER32, STRINGS29, refuses
-from holdfast.judges.run import judge_completions, judge_of
+from holdfast.judges.run import Completions, judge_completions, judge_of
 from holdfast.judges.verdict import Given, Item, Reader, Verdict
 from holdfast.settings.judges import HarmBench, RefusalPrefix
 from tiny_llama import random_llama, train_tokenizer
@@ -258,15 +258,16 @@ def _refusal_run(out: Path, completions: dict[str, Any]) -> list[dict[str, Any]]
     judge_completions(
         RefusalPrefix(kind="refusal_prefix"),
         behaviors=BEHAVIORS,
-        completions=completions,
-        out_path=out,
-        journal_path=out.with_suffix(".journal"),
+        completions=[
+            Completions(name, rows, out / f"{name}.jsonl") for name, rows in completions.items()
+        ],
+        journal_path=out / "journal",
     )
-    return read_jsonl(out)
+    return [row for name in sorted(completions) for row in read_jsonl(out / f"{name}.jsonl")]
 
 
 def test_verdict_rows_are_sorted_whatever_the_order_of_completions(tmp_path: Path) -> None:
-    rows = _refusal_run(tmp_path / "a.jsonl", _completions())
+    rows = _refusal_run(tmp_path / "a", _completions())
     key = [(row["perturbation"], row["level"], row["draw"], row["id"]) for row in rows]
     assert key == [
         ("none", "", 0, "zeta"),
@@ -278,15 +279,17 @@ def test_verdict_rows_are_sorted_whatever_the_order_of_completions(tmp_path: Pat
     assert [row["verdict"] for row in rows] == ["yes", "no", "yes", "yes", "no"]
     assert all(row["score"] is None for row in rows)
     reordered = {name: group[::-1] for name, group in reversed(_completions().items())}
-    _refusal_run(tmp_path / "b.jsonl", reordered)
-    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    _refusal_run(tmp_path / "b", reordered)
+    for name in reordered:
+        a, b = (tmp_path / folder / f"{name}.jsonl" for folder in "ab")
+        assert a.read_bytes() == b.read_bytes()
 
 
 def test_a_completion_of_an_unknown_behavior_is_an_error(tmp_path: Path) -> None:
     completions = _completions()
     completions["none"][0]["id"] = "omega"
     with pytest.raises(HoldfastError, match="none: a completion belongs to 'omega'"):
-        _refusal_run(tmp_path / "a.jsonl", completions)
+        _refusal_run(tmp_path / "a", completions)
 
 
 def test_an_unknown_kind_of_judge_names_the_nearest() -> None:
@@ -326,8 +329,7 @@ def _harmbench_run(
         settings,
         Given(load or (lambda: (model, tokenizer)), folder / "template.json", {"weights": weights}),
         behaviors=[item.behavior for item in items],
-        completions={"none": completions},
-        out_path=folder / "verdicts.jsonl",
+        completions=[Completions("none", completions, folder / "verdicts.jsonl")],
         journal_path=folder / "journal.jsonl",
     )
     return (folder / "verdicts.jsonl").read_bytes()

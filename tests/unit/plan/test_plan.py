@@ -152,8 +152,10 @@ def test_a_table_of_an_untrained_model_says_so(config: dict[str, Any]) -> None:
 def test_every_seed_makes_every_arm(config: dict[str, Any]) -> None:
     config["seeds"] = [0, 7]
     inputs = plan(config).results.of_table(table("table2"))
-    assert len(inputs) == 6
-    assert sum("/seed7/" in path for path in inputs) == 3
+    arms = {path.partition("/seed")[0] for path in inputs}
+    assert len(arms) == 3
+    assert len(inputs) == 3 * 2 * 5
+    assert sum("/seed7/" in path for path in inputs) == 3 * 5
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -
         "model": "m",
         "arm": "fo",
         "seed": 0,
+        "weights": "w",
         "behaviors": IDS,
         "behaviors_sha256": "s",
         "benign": BENIGN,

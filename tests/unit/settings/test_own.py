@@ -55,7 +55,7 @@ def config(name: str = "my_code.kinds:Polite", **changes: Any) -> dict[str, Any]
 
 
 def params(plan: Plan) -> list[str]:
-    jobs = [*plan.judgments, *(job for job in plan.evaluations if "original" in job.alike)]
+    jobs = [*plan.judging.jobs, *(job for job in plan.evaluation.jobs if "original" in job.alike)]
     return [job.params(WHERE) for job in jobs]
 
 
