@@ -112,18 +112,17 @@ class ArmPlan(DataPlan):
 
     def score_chunks(self, model: str, arm: str, seed: int | str, selection: str) -> list[str]:
         """Paths of the layer scores, one file per chunk of layers."""
-        settings = self.settings.selections[selection]
-        per_job = getattr(settings, "layers_per_job", None) or self.layers(model)
+        per_job = self.settings.selections[selection].layers_a_job or self.layers(model)
         chunks = math.ceil(self.layers(model) / per_job)
         home = self.home(model, arm, seed)
         return [f"{home}/layers/{selection}/scores-{chunk}.json" for chunk in range(chunks)]
 
     def chunk_layers(self, model: str, selection: str, chunk: int | str) -> list[int]:
         """Decoder layers that a chunk scores."""
-        per_job = getattr(self.settings.selections[selection], "layers_per_job", None)
         count = self.layers(model)
-        start = int(chunk) * (per_job or count)
-        return list(range(start, min(start + (per_job or count), count)))
+        per_job = self.settings.selections[selection].layers_a_job or count
+        start = int(chunk) * per_job
+        return list(range(start, min(start + per_job, count)))
 
     def layers(self, model: str) -> int:
         """Number of decoder layers of a model."""
