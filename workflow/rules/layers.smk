@@ -29,6 +29,7 @@ rule layer_scores:
             plan.settings.data.max_length,
         ),
         layers=plan.layers.chunk,
+        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/layers/{{selection}}-{{chunk}}",
     script:
         "../scripts/layer_scores.py"
 
@@ -47,7 +48,7 @@ rule selection:
         "../../envs/results.yaml"
     params:
         settings=lambda w: plan.params(
-            "layer_scores", plan.settings.selections[w.selection]
+            "selection", plan.settings.selections[w.selection]
         ),
     script:
         "../scripts/selection.py"

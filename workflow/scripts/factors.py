@@ -3,7 +3,7 @@ from pathlib import Path
 from holdfast.jobs.frame import job
 
 with job(snakemake) as (rank,):
-    from holdfast.arms.moves import make_factors
+    from holdfast.arms.lox import make_factors
     from holdfast.files.atomic import write_json
 
     cost = make_factors(

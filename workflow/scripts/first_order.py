@@ -6,14 +6,14 @@ if __name__ == "__main__":  # training on several GPUs starts processes, which r
     with job(snakemake) as (settings, max_length, *point):
         from holdfast.arms.make import forget, make_first_order
         from holdfast.files.atomic import write_json
-        from holdfast.settings.stages import TRAINING
+        from holdfast.settings.arms import read_move
         from holdfast.sweeps.diverged import marked
 
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
         cost, history = {"diverged": True}, []
         with marked(weights, scratch, arm=snakemake.wildcards.arm, point=bool(point)):
             cost, history = make_first_order(
-                TRAINING.validate_python(settings),
+                read_move("checkpoint", settings),
                 parent=Path(snakemake.input.lineage[0]),
                 data=Path(snakemake.input.data),
                 max_length=max_length,

@@ -3,12 +3,12 @@ from pathlib import Path
 from holdfast.jobs.frame import job
 
 with job(snakemake) as (stage, settings):
-    from holdfast.arms.moves import STAGES, make_move
+    from holdfast.arms.moves import make_move
     from holdfast.files.atomic import write_json
+    from holdfast.settings.arms import STAGES
 
     cost = make_move(
-        stage,
-        STAGES[stage].model_validate(settings),
+        STAGES[stage].move_type.model_validate(settings),
         parent=Path(snakemake.input.lineage[0]),
         other=next(map(Path, snakemake.input.other), None),
         seed=int(snakemake.wildcards.seed),

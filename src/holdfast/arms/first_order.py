@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +16,48 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import AutocastKwargs
 from torch import Tensor
 
+from holdfast.arms.load import load_arm
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.training_state import CHECKPOINT, TrainingStep, load_state, save_state
+from holdfast.arms.task import Task, Trained
+from holdfast.arms.training_state import (
+    CHECKPOINT,
+    TrainingStep,
+    load_state,
+    load_trained,
+    save_state,
+)
 from holdfast.engine.batches import Example, collate, digest
+from holdfast.engine.cost import measured
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.engine.parameters import fingerprint
 from holdfast.errors import Diverged
 from holdfast.progress import track
 from holdfast.settings.stages import FirstOrder
+
+
+def make(settings: FirstOrder, task: Task) -> Trained:
+    """Train the task's parent, in this process or, the same up to rounding, in several.
+
+    Raises:
+        Diverged: the loss or the gradient is no finite number.
+    """
+    seed, scratch = task.seed, task.scratch
+    if task.processes > 1:
+        from holdfast.arms.distributed import train_on_ranks  # a second of imports
+
+        load, processes = partial(_model_and_examples, task), task.processes
+        cost = train_on_ranks(load, settings, seed=seed, scratch=scratch, processes=processes)
+        loaded = load_arm(task.parent, cards={})
+        return Trained(cost, loaded, load_trained(scratch / CHECKPOINT, loaded.model))
+    with measured() as cost:
+        loaded, examples = task.load()
+        history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
+    return Trained(cost, loaded, history)
+
+
+def _model_and_examples(task: Task) -> tuple[Any, list[Example]]:
+    loaded, examples = task.load()
+    return loaded.model, examples
 
 
 def train(

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from pydantic import BaseModel
-from safetensors.torch import load_file
 
-from holdfast.arms.lox import extrapolate, extrapolate_fully
-from holdfast.arms.random_move import DescribedMove, random_move
-from holdfast.arms.recast import recast
-from holdfast.arms.replay_log import replay_log
-from holdfast.arms.zeroth_order import replay
+from holdfast.arms.replay_log import REPLAY_LOG, replay_log
+from holdfast.arms.stages import stage_module
 from holdfast.checkpoints.load import (
     Loaded,
     Needs,
@@ -31,17 +26,11 @@ from holdfast.checkpoints.records import (
     MODEL_FILE,
     arm_record,
     base_record,
-    checked,
 )
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
 from holdfast.numerics.stream import STREAM
-from holdfast.settings.stages import Lox, Recast
-
-REPLAY_LOG = "replay.json"
-MOVE, FACTORS = "move.json", "factors.safetensors"
-TRAINED = ("first_order", "smoothed_first_order")  # stages that store a whole checkpoint
-T = TypeVar("T", bound=BaseModel)
+from holdfast.settings.arms import STAGES
 
 
 def load_arm(
@@ -73,7 +62,7 @@ def load_arm(
     if not (folder / ARM_FILE).exists():
         raise HoldfastError(f"{folder} holds no {ARM_FILE} or {MODEL_FILE}: run its stage again")
     arm, base = arm_record(folder), base_of(folder)
-    if arm.stage in TRAINED:
+    if STAGES[arm.stage].makes == "checkpoint":
         return load_checkpoint(folder / CHECKPOINT, base, cards, needs)
     loaded = load_arm(folder / arm.parent, cards=cards, needs=_moved(needs, folder))
     apply_move(loaded.model, folder)
@@ -92,19 +81,8 @@ def loader_of(folder: str | Path) -> Callable[[], tuple[PreTrainedModel, Tokeniz
 
 def apply_move(model: Any, folder: Path) -> None:
     """Put the move stored in ``folder`` on ``model``, its parent, in place."""
-    arm = arm_record(folder)
-    if arm.stage == "recast":
-        recast(model, _settings(Recast, arm.settings, folder))
-    elif arm.stage == "random_move":
-        random_move(model, checked(DescribedMove, read_json(folder / MOVE), str(folder / MOVE)))
-    elif arm.stage == "lox":
-        settings = _settings(Lox, arm.settings, folder)
-        if arm.other:
-            extrapolate_fully(model, load_arm(folder / arm.other, cards={}).model, settings)
-        else:
-            extrapolate(model, load_file(folder / FACTORS), settings)
-    else:
-        replay(model, read_json(folder / REPLAY_LOG))
+    record = arm_record(folder)
+    stage_module(record.stage).apply(model, folder, record)
 
 
 def _moved(needs: Needs | None, folder: Path) -> Needs | None:
@@ -115,7 +93,3 @@ def _moved(needs: Needs | None, folder: Path) -> Needs | None:
     copies = 2 if log.settings.momentum > 0 else 1
     master = torch.float32.itemsize * copies * log.dimension
     return lambda shape: max(needs(shape) if needs else 0, shape.weights + master)
-
-
-def _settings(kind: type[T], found: dict[str, Any], folder: Path) -> T:
-    return checked(kind, found, str(folder / ARM_FILE))

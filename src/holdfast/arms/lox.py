@@ -8,14 +8,59 @@ with more than one dimension.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from holdfast.arms.load import load_arm
+from holdfast.checkpoints.load import device
+from holdfast.checkpoints.records import ArmRecord
+from holdfast.engine.cost import measured
+from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.settings.stages import Lox
 
+FACTORS = "factors.safetensors"
 LEFT, RIGHT = ".left", ".right"
+
+
+def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> dict[str, Any] | None:
+    """Keep the factors that this rank has of those in ``other``; at rank 0 there are none.
+
+    Returns what the decomposition cost, which every LoX arm counts as its own.
+    """
+    if not settings.rank:
+        return None
+    save_file(first_factors(load_file(other / FACTORS), settings.rank), made / FACTORS)
+    cost: dict[str, Any] = read_json(cost_of_factors(other))
+    return cost
+
+
+def apply(model: Any, folder: Path, record: ArmRecord) -> None:
+    """Extrapolate by the factors kept, or, without any, from the arm before alignment."""
+    settings = record.settings_of(Lox, folder)
+    if record.other:
+        extrapolate_fully(model, load_arm(folder / record.other, cards={}).model, settings)
+    else:
+        extrapolate(model, load_file(folder / FACTORS), settings)
+
+
+def make_factors(folder: Path, *, aligned: Path, base: Path, rank: int) -> dict[str, Any]:
+    """Store the top ``rank`` factors of what alignment changed, for every LoX arm of the two.
+
+    Returns the cost, which belongs in the file ``cost_of_factors``: LoX arms count it as theirs.
+    """
+    with measured() as cost, atomic_dir(folder) as made:
+        after, before = (load_arm(arm, cards={}).model for arm in (aligned, base))
+        save_file(change_factors(after, before, rank, device()), made / FACTORS)
+    return cost
+
+
+def cost_of_factors(folder: Path) -> Path:
+    """Return where the cost of the factors in ``folder`` is kept: beside them."""
+    return folder.with_name(f"{folder.name}.cost.json")
 
 
 @torch.no_grad()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from holdfast.arms.load import load_arm
+from holdfast.checkpoints.records import ArmRecord, checked
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import read_json, write_json
 from holdfast.numerics.noise import add_normal_, normal
 from holdfast.numerics.stream import Key, key
+from holdfast.settings.stages import RandomMove
 
 PURPOSE = "random_move"
+MOVE = "move.json"
 
 
 class DescribedMove(BaseModel):
@@ -25,6 +31,21 @@ class DescribedMove(BaseModel):
     tensors: list[str]
     norm: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def make(made: Path, settings: RandomMove, *, parent: Path, other: Path, seed: int) -> None:
+    """Describe a move as long as that of the arm in ``other``, in its tensors.
+
+    Raises:
+        HoldfastError: that arm did not move.
+    """
+    before, moved = (load_arm(folder, cards={}).model for folder in (parent, other))
+    write_json(made / MOVE, measure_move(before, moved, seed, settings.draw).model_dump())
+
+
+def apply(model: Any, folder: Path, _record: ArmRecord) -> None:
+    """Add the described move; HoldfastError when its description is damaged."""
+    random_move(model, checked(DescribedMove, read_json(folder / MOVE), str(folder / MOVE)))
 
 
 @torch.no_grad()

@@ -6,11 +6,22 @@ and by the same amount whatever was moved, as a change of type alone would do.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from holdfast.checkpoints.records import ArmRecord
 from holdfast.settings.stages import Recast
+
+
+def make(_made: Path, _settings: Recast, **_: Any) -> None:
+    """Keep nothing: the arm's record says it all."""
+
+
+def apply(model: Any, folder: Path, record: ArmRecord) -> None:
+    """Round the parent's parameters; HoldfastError when the record is damaged."""
+    recast(model, record.settings_of(Recast, folder))
 
 
 @torch.no_grad()

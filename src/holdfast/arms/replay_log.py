@@ -12,6 +12,7 @@ from holdfast.checkpoints.records import checked
 from holdfast.errors import HoldfastError
 from holdfast.settings.stages import ZerothOrder
 
+REPLAY_LOG = "replay.json"
 LARGEST = 3.4e38  # of float32, which the arithmetic is done in
 Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Field(ge=0, le=LARGEST)]

@@ -26,13 +26,34 @@ from holdfast.arms.first_order import (
     train_steps,
     training_mode,
 )
+from holdfast.arms.task import Task, Trained
 from holdfast.arms.training_state import TrainingStep
 from holdfast.engine.batches import Example
+from holdfast.engine.cost import measured
 from holdfast.engine.parameters import layer_parameters, put_noise, restored
 from holdfast.numerics.stream import key
 from holdfast.settings.stages import SmoothedFirstOrder
 
 PURPOSE = "smoothed_first_order"
+
+
+def make(settings: SmoothedFirstOrder, task: Task) -> Trained:
+    """Train the task's parent, in this process.
+
+    Raises:
+        HoldfastError: the loss or the gradient is no finite number; a layer does not exist.
+    """
+    with measured() as cost:
+        loaded, examples = task.load()
+        history = train_smoothed(
+            loaded.model,
+            examples,
+            settings,
+            layers=task.layers,
+            seed=task.seed,
+            scratch=task.scratch,
+        )
+    return Trained(cost, loaded, history)
 
 
 def train_smoothed(

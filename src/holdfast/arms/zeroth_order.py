@@ -1,4 +1,4 @@
-"""Zeroth-order refinement and its replay (Algorithm 1, stage III).
+"""Zeroth-order refinement (Algorithm 1, stage III).
 
 A step draws q directions v_j over the selected parameters, evaluates the loss f on one batch at
 theta +- beta v_j and moves along the mean of
@@ -7,7 +7,8 @@ theta +- beta v_j and moves along the mean of
 
 times the number d of selected parameters where ``scale_by_dimension`` asks for line 16 of the
 algorithm. Directions are never stored: they are drawn again from their keys, so the whole arm is a
-log of scalars from which ``replay`` makes the same weights, bit for bit, with no forward pass.
+log of scalars from which ``replay.replay`` makes the same weights, bit for bit, with no forward
+pass.
 
 All arithmetic happens on a float32 master copy; what the model computes with is that copy rounded
 once. So restoring is exact in any type, and moves too small for 16 bits add up, not vanish.
@@ -22,21 +23,50 @@ from typing import Any
 
 import torch
 
+from holdfast.arms.compute import zeroth_order_passes
 from holdfast.arms.curvature import curvature, rate_warnings
 from holdfast.arms.master import Combination, Master
-from holdfast.arms.replay_log import Curvature, Step, replay_log
+from holdfast.arms.replay import PURPOSE, apply, apply_step, step_keys
+from holdfast.arms.replay_log import Curvature, Step
 from holdfast.arms.schedule import rate_factor, sample_indices
+from holdfast.arms.task import Refined, Task
 from holdfast.checkpoints.records import checked
+from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Batch, Example, digest, make_batches
+from holdfast.engine.cost import measured
+from holdfast.engine.memory import zeroth_order
 from holdfast.engine.parameters import fingerprint, layer_parameters
+from holdfast.engine.shape import Shape
 from holdfast.engine.suffix import Suffix, groups
-from holdfast.errors import Diverged, HoldfastError
+from holdfast.errors import Diverged
 from holdfast.files.journal import Journal
-from holdfast.numerics.stream import STREAM, Key, key
+from holdfast.numerics.stream import STREAM, Key
 from holdfast.progress import track
 from holdfast.settings.stages import ZerothOrder
 
-PURPOSE = "zeroth_order"
+STEPS = "steps.jsonl"  # of a killed job, in its scratch folder
+__all__ = ["PURPOSE", "STEPS", "apply", "make", "refine"]
+
+
+def make(settings: ZerothOrder, task: Task) -> Refined:
+    """Refine the task's parent.
+
+    Raises:
+        Diverged: a loss is no finite number.
+    """
+    layers = task.layers
+
+    def needs(shape: Shape) -> int:
+        return zeroth_order(shape, settings, task.max_length, len(layers) if layers else None)
+
+    with measured() as cost:
+        loaded, examples = task.load(needs)
+        journal = task.scratch / STEPS
+        log = refine(
+            loaded.model, examples, settings, layers=layers, seed=task.seed, journal=journal
+        )
+    passes = zeroth_order_passes(settings, layers, len(decoder_layers(loaded.model)))
+    return Refined(cost, loaded, log, passes)
 
 
 @torch.no_grad()
@@ -76,7 +106,7 @@ def refine(
     for step in track(range(settings.steps), "zeroth-order refinement"):
         if str(step) in finished:
             entry = checked(Step, finished[str(step)], str(journal))
-            _apply(master, entry, settings, seed)
+            apply_step(master, entry, settings, seed)
         else:
             batches = _batches(examples, settings, step, seed)
             with master.restored_on_error():
@@ -98,45 +128,11 @@ def refine(
     }
 
 
-@torch.no_grad()
-def replay(model: Any, log: dict[str, Any]) -> None:
-    """Move ``model``, the parent of the logged arm, to the logged weights, in place.
-
-    Bit-identical to ``refine`` on the same kind of device, and equal up to float32 rounding on
-    another. Raises HoldfastError when the log is damaged, ``model`` is not the parent that was
-    refined, or the noise is another release's.
-    """
-    written = replay_log(log, STREAM)
-    if fingerprint(model) != written.parent:
-        raise HoldfastError(
-            "this zeroth-order log belongs to another parent checkpoint: load the arm that the "
-            "refinement started from, or run the refinement again"
-        )
-    parameters = layer_parameters(model, written.layers)
-    master = Master(parameters, written.settings.momentum)
-    if master.dimension != written.dimension:
-        raise HoldfastError(
-            f"this zeroth-order log moves {written.dimension} weights, and its layers have"
-            f" {master.dimension}: it was damaged or edited; run the refinement again"
-        )
-    for entry in written.steps:
-        _apply(master, entry, written.settings, written.seed)
-    if not all(bool(parameter.isfinite().all()) for parameter in parameters.values()):
-        raise HoldfastError(
-            "this zeroth-order log makes weights that are no finite numbers: it was damaged or"
-            " edited; run the refinement again"
-        )
-
-
 def _batches(
     examples: Sequence[Example], settings: ZerothOrder, step: int, seed: int
 ) -> list[Batch]:
     indices = sample_indices(len(examples), settings.batch_size, step, seed, PURPOSE)
     return make_batches([examples[index] for index in indices], settings.forward_batch_size)
-
-
-def _keys(settings: ZerothOrder, step: int, seed: int) -> list[Key]:
-    return [key(seed, PURPOSE, step=step, direction=j) for j in range(settings.directions)]
 
 
 def _advance(
@@ -149,7 +145,7 @@ def _advance(
     seed: int,
 ) -> tuple[Step, Curvature | None]:
     """Do one step; return it and, of the first, the curvature that it met."""
-    keys = _keys(settings, step, seed)
+    keys = step_keys(settings, step, seed)
     master.keep(keys)
     # A unit vector is the Gaussian one over its norm.
     sphere = settings.direction == "sphere"
@@ -227,12 +223,6 @@ def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -
             f"({settings.learning_rate}) or beta ({settings.beta}), or check max_grad_norm "
             f"({settings.max_grad_norm}) and scale_by_dimension ({settings.scale_by_dimension})"
         )
-
-
-def _apply(master: Master, entry: Step, settings: ZerothOrder, seed: int) -> None:
-    """Repeat a logged step: the operations of ``_advance`` on the weights, in the same order."""
-    gradient = Combination(entry.coefficients, _keys(settings, entry.step, seed))
-    master.update(gradient, entry.learning_rate, entry.clip, settings.weight_decay)
 
 
 def _warnings(steps: Sequence[Step], settings: ZerothOrder) -> list[str]:

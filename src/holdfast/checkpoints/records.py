@@ -55,6 +55,10 @@ class ArmRecord(BaseModel):
     settings: dict[str, Any] = {}
     other: PathName | None = None  # a folder besides the parent that loading the arm reads
 
+    def settings_of(self, stage: type[Record], folder: Path) -> Record:
+        """Return the settings; HoldfastError when they are none of the stage's."""
+        return checked(stage, self.settings, str(folder / ARM_FILE))
+
 
 def checked(record: type[Record], found: Any, what: str) -> Record:
     """Return ``found`` as a ``record``; HoldfastError, headed by ``what``, when it is none."""

@@ -8,13 +8,16 @@ functions and the preflight call this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from holdfast.engine import limits
 from holdfast.engine.shape import Shape
 from holdfast.settings.arms import Arm
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.gap import GapSettings
 from holdfast.settings.perturbation import PerturbationSettings
-from holdfast.settings.selections import Robustness, Selection, Snip, Wanda
+from holdfast.settings.selections import SelectionSettings
 from holdfast.settings.stages import FirstOrder, ZerothOrder
 
 MIB, GIB = 2**20, 2**30
@@ -83,26 +86,42 @@ def zeroth_order(shape: Shape, settings: ZerothOrder, tokens: int, layers: int |
     return shape.weights + master + kept + states + _loss(shape, rows, tokens)
 
 
-def layer_scores(shape: Shape, settings: Selection, tokens: int) -> int:
+def layer_scores(shape: Shape, settings: SelectionSettings, tokens: int) -> int:
     """Scoring of layers: a copy of one layer and kept states, or gradients, or inputs."""
-    if isinstance(settings, Robustness):
-        # A layer's inputs, and what it puts out under each probe.
-        states = (settings.draws + 2) * settings.samples * tokens * shape.hidden * shape.item
-        kept = min(states, int(settings.cache_gib * GIB))
-        rows = min(settings.samples, settings.batch_size)
-        together = min(settings.draws + 1, max(1, limits.STACKED_TOKENS // (rows * tokens)))
-        copies = shape.layer_parameters * shape.item + kept
-        return shape.weights + copies + _loss(shape, together * rows, tokens)
-    if isinstance(settings, Snip):
-        activations = tokens * shape.layers * _saved_bytes(shape, shape.item)
-        largest = shape.hidden * max(shape.inner, shape.attention_width)
-        gradient = largest * (shape.item + 2 * FLOAT32)
-        return shape.weights + activations + gradient + 2 * _logits(shape, tokens, shape.item)
-    if isinstance(settings, Wanda):
-        rows = min(settings.samples, settings.batch_size)
-        squares = rows * tokens * shape.inner * 2 * FLOAT32
-        return shape.weights + squares + rows * shape.layer_bytes(tokens)
-    return 0
+    return SCORING[settings.by](shape, settings, tokens)
+
+
+def _by_probes(shape: Shape, settings: Any, tokens: int) -> int:
+    """A layer's inputs, and what it puts out under each probe."""
+    states = (settings.draws + 2) * settings.samples * tokens * shape.hidden * shape.item
+    kept = min(states, int(settings.cache_gib * GIB))
+    rows = min(settings.samples, settings.batch_size)
+    together = min(settings.draws + 1, max(1, limits.STACKED_TOKENS // (rows * tokens)))
+    copies = shape.layer_parameters * shape.item + kept
+    return shape.weights + copies + _loss(shape, together * rows, tokens)
+
+
+def _by_gradients(shape: Shape, _settings: Any, tokens: int) -> int:
+    """A backward pass of one row, and the largest gradient, which is dropped once it is used."""
+    activations = tokens * shape.layers * _saved_bytes(shape, shape.item)
+    largest = shape.hidden * max(shape.inner, shape.attention_width)
+    gradient = largest * (shape.item + 2 * FLOAT32)
+    return shape.weights + activations + gradient + 2 * _logits(shape, tokens, shape.item)
+
+
+def _by_inputs(shape: Shape, settings: Any, tokens: int) -> int:
+    """A forward pass, and the squares of what enters a linear module."""
+    rows = min(settings.samples, settings.batch_size)
+    squares = rows * tokens * shape.inner * 2 * FLOAT32
+    return shape.weights + squares + rows * shape.layer_bytes(tokens)
+
+
+SCORING: dict[str, Callable[[Shape, Any, int], int]] = {
+    "probes": _by_probes,
+    "gradients": _by_gradients,
+    "inputs": _by_inputs,
+    "chance": lambda *_: 0,
+}
 
 
 def gap(shape: Shape, settings: GapSettings, tokens: int) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.files.atomic import write_text
 from holdfast.files.refusals import told
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -75,6 +77,16 @@ class Journal:
 
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""
+
+
+def finished(journal: Journal | None, key: str, compute: Callable[[], T]) -> T:
+    """Return a piece of work: from ``journal``, or computed and, where there is one, recorded."""
+    if journal is None:
+        return compute()
+    if key not in journal:
+        journal.append(key, compute())
+    found: T = journal[key]
+    return found
 
 
 def _checksum(piece: str) -> str:

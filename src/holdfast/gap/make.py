@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.arms.curvature import told_of_step
-from holdfast.arms.load import REPLAY_LOG, load_arm
+from holdfast.arms.load import load_arm
+from holdfast.arms.replay_log import REPLAY_LOG
 from holdfast.engine.batches import encode_pairs, make_batches
 from holdfast.engine.memory import gap
 from holdfast.files.atomic import read_json, read_jsonl, sha256

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from holdfast.settings.selections import Random
 
 
-def score_layers(count: int, settings: Random) -> dict[str, float]:
-    """Return uniform scores in [0, 1) for ``count`` decoder layers, the same for the same seed."""
+def score_layers(
+    _model: Any, _examples: Any, settings: Random, *, layers: Sequence[int], **_: Any
+) -> dict[str, float]:
+    """Return uniform scores in [0, 1) of all decoder ``layers``, the same for the same seed."""
     generator = torch.Generator().manual_seed(settings.seed)
-    scores = torch.rand(count, generator=generator, dtype=torch.float64).tolist()
+    scores = torch.rand(len(layers), generator=generator, dtype=torch.float64).tolist()
     return {str(layer): score for layer, score in enumerate(scores)}

@@ -13,6 +13,7 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, make_batches
 from holdfast.engine.parameters import layer_parameters, linear_modules, put_noise, restored
 from holdfast.engine.suffix import Suffix, groups
+from holdfast.files.journal import Journal, finished
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.numerics.stream import key
 from holdfast.progress import track
@@ -27,6 +28,7 @@ def score_layers(
     *,
     layers: Sequence[int],
     seed: int,
+    journal: Journal | None = None,
 ) -> dict[str, Any]:
     """Score a chunk of decoder layers; the model is left as it was, bit for bit.
 
@@ -35,7 +37,8 @@ def score_layers(
 
     Returns ``{"loss": f(theta), "layers": {layer: {"noise": [increase a draw], "quant":
     increase}}}``, all in nats a response token of the first ``samples`` examples. The noise of a
-    layer depends on seed, draw and parameter name alone, not on the chunk.
+    layer depends on seed, draw and parameter name alone, not on the chunk. A killed job goes on
+    from ``journal``, which gets a line a layer (and group of batches that are kept at once).
 
     Raises:
         HoldfastError: a layer does not exist; its weights do not divide into groups.
@@ -44,14 +47,21 @@ def score_layers(
     batches = make_batches(examples[: settings.samples], settings.batch_size)
     totals: dict[Any, list[float]] = defaultdict(list)  # summed NLL of each group of batches
     tokens = 0
+    probes = [*range(settings.draws), "quant"]
     # Kept are a layer's inputs and what it puts out under each probe.
-    for group in groups(model, batches, settings.cache_gib / (settings.draws + 2)):
+    kept = groups(model, batches, settings.cache_gib / (settings.draws + 2))
+    for number, group in enumerate(kept):
         suffix = Suffix(model, group)
         tokens += suffix.tokens
-        totals["base"].append(suffix.total())
+        totals["base"].append(finished(journal, f"{number} base", suffix.total))
         for layer in track(sorted(layers), "layer sensitivity"):
-            suffix.advance(layer)
-            for probe, total in suffix.totals(_probes(model, layer, settings, seed)).items():
+
+            def perturbed(layer: int = layer, suffix: Suffix = suffix) -> list[float]:
+                suffix.advance(layer)
+                return list(suffix.totals(_probes(model, layer, settings, seed)).values())
+
+            found = finished(journal, f"{number} layer {layer}", perturbed)
+            for probe, total in zip(probes, found, strict=True):
                 totals[layer, probe].append(total)
     mean = {probe: math.fsum(sums) / tokens for probe, sums in totals.items()}
     base = mean["base"]

@@ -6,32 +6,56 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.settings.selections import Robustness, selected
+from holdfast.settings.selections import selected
 
 
-def select(scores: Mapping[str, float], top_m: int) -> dict[str, Any]:
-    """Select from scores without a sampling error (SNIP, Wanda, random)."""
-    return {
-        "layers": len(scores),
-        "scores": dict(scores),
-        "standard_errors": None,
-        "top": top_layers(scores, top_m),
-        "rank_stability": None,
-    }
+@dataclass(frozen=True)
+class RankStability:
+    """How alike the selections are that single draws would have made, over all pairs of draws.
+
+    Mean Kendall tau-b of the ranks (None where a draw is all ties), and mean share of common layers
+    among the top m.
+    """
+
+    kendall_tau: float | None
+    top_m_overlap: float
 
 
-def select_robust(
-    chunks: Sequence[Mapping[str, Any]], settings: Robustness, count: int
-) -> dict[str, Any]:
-    """Gather the chunks that ``robustness.score_layers`` returned for all ``count`` layers.
+@dataclass(frozen=True)
+class LayerSelection:
+    """The content of selection.json, beside what it is of; lists over layers, by the score's name.
 
-    A score is the mean S_noise over draws plus ``quant_weight`` times S_quant; its standard error
-    comes from the draws (null for one draw). ``components`` keeps both terms apart (Figure 2).
-    ``rank_stability`` compares the selections that single draws would have made, over all pairs of
-    draws: mean Kendall tau-b of the ranks and mean share of common layers among the top m.
+    ``standard_errors`` and ``rank_stability`` are there where a score is drawn more than once.
+    """
+
+    layers: int
+    top: list[int]
+    rank_stability: RankStability | None
+    scores: dict[str, list[float]]
+    standard_errors: dict[str, list[float]]
+
+
+def select(name: str, scores: Mapping[str, float], top_m: int) -> LayerSelection:
+    """Select from scores, by layer, without a sampling error (SNIP, Wanda, random)."""
+    return LayerSelection(
+        layers=len(scores),
+        top=top_layers(scores, top_m),
+        rank_stability=None,
+        scores={name: _listed(scores)},
+        standard_errors={},
+    )
+
+
+def select_robust(chunks: Sequence[Mapping[str, Any]], settings: Any, count: int) -> LayerSelection:
+    """Gather the chunks of scores that are drawn, as ``robustness.score_layers`` returns them.
+
+    ``settings`` are those of such a kind, as ``Robustness``; there are ``count`` layers in all. A
+    score is the mean S_noise over draws plus ``quant_weight`` times S_quant; its standard error
+    comes from the draws. Beside it are both terms, ``noise`` and ``quant`` (Figure 2).
 
     Raises:
         HoldfastError: a layer is missing, or the chunks are of different models or data.
@@ -45,13 +69,19 @@ def select_robust(
         {layer: parts["noise"][draw] + weight * quant[layer] for layer, parts in layers.items()}
         for draw in range(settings.draws)
     ]
-    return {
-        **select(scores, top_m),
-        "standard_errors": _standard_errors(layers) if settings.draws > 1 else None,
-        "rank_stability": _stability(draws, top_m) if settings.draws > 1 else None,
-        "components": {"noise": noise, "quant": quant},
-        "loss": chunks[0]["loss"],
-    }
+    several = settings.draws > 1
+    errors = _listed(_standard_errors(layers)) if several else []
+    return LayerSelection(
+        layers=count,
+        top=top_layers(scores, top_m),
+        rank_stability=_stability(draws, top_m) if several else None,
+        scores={
+            settings.kind: _listed(scores),
+            "noise": _listed(noise),
+            "quant": _listed(quant),
+        },
+        standard_errors={settings.kind: errors, "noise": errors} if several else {},
+    )
 
 
 def top_layers(scores: Mapping[str, float], top_m: int) -> list[int]:
@@ -70,26 +100,16 @@ def top_layers(scores: Mapping[str, float], top_m: int) -> list[int]:
     return [int(layer) for layer in order[:top_m]]
 
 
-def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Kendall's tau-b of two rankings of the same things; nan if one is all ties."""
-    pairs = list(itertools.combinations(range(len(first)), 2))
-    left = [_sign(first[i] - first[j]) for i, j in pairs]
-    right = [_sign(second[i] - second[j]) for i, j in pairs]
-    untied = math.sqrt(sum(map(abs, left)) * sum(map(abs, right)))
-    agreement = sum(a * b for a, b in zip(left, right, strict=True))
-    return agreement / untied if untied else math.nan
-
-
 def _gather(chunks: Sequence[Mapping[str, Any]], count: int) -> dict[str, Any]:
     if len({chunk["loss"] for chunk in chunks}) > 1:
         raise HoldfastError(
             "the layer-score chunks start from different losses: delete them and score again"
         )
-    found = {layer: parts for chunk in chunks for layer, parts in chunk["layers"].items()}
-    missing = [str(layer) for layer in range(count) if str(layer) not in found]
+    scored = {layer: parts for chunk in chunks for layer, parts in chunk["layers"].items()}
+    missing = [str(layer) for layer in range(count) if str(layer) not in scored]
     if missing:
         raise HoldfastError(f"no score for layer {', '.join(missing)}: run the scoring again")
-    return {str(layer): found[str(layer)] for layer in range(count)}
+    return {str(layer): scored[str(layer)] for layer in range(count)}
 
 
 def _standard_errors(layers: Mapping[str, Any]) -> dict[str, float]:
@@ -99,15 +119,15 @@ def _standard_errors(layers: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _stability(draws: Sequence[Mapping[str, float]], top_m: int) -> dict[str, float | None]:
+def _stability(draws: Sequence[Mapping[str, float]], top_m: int) -> RankStability:
+    from scipy.stats import kendalltau  # a second of imports
+
     pairs = list(itertools.combinations(draws, 2))
-    tau = statistics.fmean(kendall_tau(list(a.values()), list(b.values())) for a, b in pairs)
+    taus = [kendalltau(list(a.values()), list(b.values())).statistic for a, b in pairs]
     common = [len({*top_layers(a, top_m)} & {*top_layers(b, top_m)}) / top_m for a, b in pairs]
-    return {
-        "kendall_tau": None if math.isnan(tau) else tau,
-        "top_m_overlap": statistics.fmean(common),
-    }
+    tau = statistics.fmean(map(float, taus))
+    return RankStability(None if math.isnan(tau) else tau, statistics.fmean(common))
 
 
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
+def _listed(scores: Mapping[str, float]) -> list[float]:
+    return [scores[str(layer)] for layer in range(len(scores))]

@@ -18,16 +18,25 @@ from holdfast.engine.batches import Example, collate
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import response_nll
 from holdfast.engine.parameters import linear_modules
+from holdfast.files.journal import Journal, finished
 from holdfast.progress import track
 from holdfast.settings.selections import Snip
 
 
 @torch.enable_grad()
-def score_layers(model: Any, examples: Sequence[Example], settings: Snip) -> dict[str, float]:
+def score_layers(
+    model: Any,
+    examples: Sequence[Example],
+    settings: Snip,
+    *,
+    journal: Journal | None = None,
+    **_: Any,
+) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one backward pass each.
 
     L is a sample's mean NLL (nats) a response token. |W * g| is summed as soon as a weight's
-    gradient is there, which is then dropped: no more than one gradient is alive at a time.
+    gradient is there, which is then dropped: no more than one gradient is alive at a time. A killed
+    job goes on from ``journal``, which gets the sums after every sample.
 
     Raises:
         HoldfastError: a sample does not fit into memory; there is no smaller batch than one.
@@ -36,7 +45,7 @@ def score_layers(model: Any, examples: Sequence[Example], settings: Snip) -> dic
     weights: list[list[Tensor]] = [
         [module.weight for module in linear_modules(layer).values()] for layer in stack
     ]
-    sums = [torch.zeros((), dtype=torch.float64) for _ in stack]
+    sums = torch.zeros(len(stack), dtype=torch.float64)
 
     def reducer(layer: int) -> Callable[[Tensor], None]:
         def reduce(weight: Tensor) -> None:
@@ -55,13 +64,17 @@ def score_layers(model: Any, examples: Sequence[Example], settings: Snip) -> dic
         ]
         halving = Halving("SNIP", "lower data.max_length")
         try:
-            for example in track(examples[: settings.samples], "SNIP"):
+            for number, example in enumerate(track(examples[: settings.samples], "SNIP")):
 
                 def descend(_row: slice, example: Example = example) -> None:
                     total, tokens = response_nll(model, collate([example], pad_id=0))
                     (total / tokens).backward()
 
-                halving(descend, 1)
+                def summed(descend: Callable[[slice], None] = descend) -> list[float]:
+                    halving(descend, 1)
+                    return sums.tolist()
+
+                sums.copy_(torch.tensor(finished(journal, str(number), summed), dtype=sums.dtype))
         finally:
             for handle in handles:
                 handle.remove()

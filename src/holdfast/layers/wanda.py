@@ -23,7 +23,9 @@ from holdfast.settings.selections import Wanda
 
 
 @torch.no_grad()
-def score_layers(model: Any, examples: Sequence[Example], settings: Wanda) -> dict[str, float]:
+def score_layers(
+    model: Any, examples: Sequence[Example], settings: Wanda, **_: Any
+) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one forward pass in all.
 
     A batch that does not fit in memory is halved; HoldfastError when a single row does not fit.

@@ -43,4 +43,4 @@ class LayerPlan:
         return list(range(start, min(start + per_job, count)))
 
     def _per_job(self, selection: str, count: int) -> int:
-        return getattr(self.settings.selections[selection], "layers_per_job", None) or count
+        return self.settings.selections[selection].layers_a_job or count

@@ -18,7 +18,6 @@ from holdfast.plan.shapes import shape_of_model
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.run import Settings
-from holdfast.settings.selections import Robustness, Snip
 from holdfast.settings.stages import FirstOrder
 
 START_S = 15 * 60  # imports, a model to the device, and what small models take in all
@@ -84,13 +83,8 @@ class Runtime:
     def layer_scores(self, model: str, selection: str) -> int:
         """Scoring of one job's layers."""
         shape, entry = self._shape(model), self.settings.selections[selection]
-        one = self._pass(shape, getattr(entry, "samples", 0) * self.settings.data.max_length)
-        passes = 1
-        if isinstance(entry, Robustness):
-            passes += min(entry.layers_per_job, shape.layers) * (entry.draws + 1)
-        elif isinstance(entry, Snip):
-            passes = 3
-        return _minutes(passes * one + self._load(shape))
+        one = self._pass(shape, entry.pairs * self.settings.data.max_length)
+        return _minutes(entry.passes(shape.layers) * one + self._load(shape))
 
     def gap(self, model: str) -> int:
         """Losses on both sides of every draw, and gradients of copies, a pass of which is four."""

@@ -22,6 +22,7 @@ VERSIONS = {
     "move": 1,
     "factors": 1,
     "layer_scores": 2,
+    "selection": 3,
     "gap": 1,
     "quantize": 1,
     "finetune": 1,

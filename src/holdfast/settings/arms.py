@@ -8,9 +8,9 @@ Nobody else asks which stage it is. A new stage is a class here, in the union ``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, TypeAdapter, field_validator
 
 from holdfast.errors import HoldfastError
 from holdfast.settings.base import Frozen
@@ -228,7 +228,7 @@ class LoxArm(_Swept, Lox):
 
     @property
     def loaded_with(self) -> str | None:
-        return None if self.rank else self.base
+        return self.base if self.loads_other else None
 
     @property
     def factor_rank(self) -> int:
@@ -296,3 +296,11 @@ STAGES: dict[str, type[_Made]] = {
     if issubclass(arm, _Made)
 }
 """The arms that a stage makes, by its name."""
+
+
+def read_move(makes: Makes, written: Any) -> Any:
+    """Return a stage's own settings, as ``move`` holds them, from the JSON of one that ``makes``
+    this; which of these stages it is shows in the settings that it has."""
+    kinds = tuple(arm.move_type for arm in STAGES.values() if arm.makes == makes)
+    either: Any = Union[kinds]  # noqa: UP007
+    return TypeAdapter(either).validate_python(written)

@@ -17,7 +17,7 @@ from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.pocket import WorldSettings
 from holdfast.settings.selections import (
-    Selection,
+    SelectionSettings,
     selected,
 )
 from holdfast.settings.sweeps import SweepSettings
@@ -72,7 +72,7 @@ class Settings(Frozen):
     utility: Utility = Field(description="perplexity and accuracy")
     models: dict[Name, ModelSettings] = Field(min_length=1, description="base checkpoints")
     arms: dict[Name, Arm] = Field(min_length=1, description="what is done to the weights")
-    selections: dict[Name, Selection] = Field({}, description="ways to choose layers")
+    selections: dict[Name, SelectionSettings] = Field({}, description="ways to choose layers")
     perturbations: dict[Name, Perturbation] = Field(
         min_length=1, description="what happens after alignment"
     )

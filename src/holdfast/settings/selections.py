@@ -1,9 +1,13 @@
-"""Settings of the layer selections: which decoder layers a stage may move."""
+"""Settings of the layer selections: which decoder layers a stage may move.
+
+A new kind is a class here, in the union ``SelectionSettings``, and a module
+``holdfast.layers.<kind>`` with a function ``score_layers``.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -30,9 +34,35 @@ def selected(top_m: float, layers: int) -> int:
     return math.floor(top_m * layers + 1e-9) if top_m < 1 else int(top_m)
 
 
-class Robustness(Frozen):
+class _Selection(Frozen):
+    """What every kind answers; the answers here are those of most."""
+
+    by: ClassVar[Literal["probes", "gradients", "inputs", "chance"]]
+    """What a score comes from: losses of perturbed copies of a layer, gradients, the inputs of the
+    linear modules, or no model at all. Memory follows from it (``engine.memory``)."""
+    drawn: ClassVar[bool] = False
+    """Whether a score is a mean over draws of noise, so that it has an error."""
+
+    @property
+    def pairs(self) -> int:
+        """Safety pairs that scoring reads."""
+        return 0
+
+    @property
+    def layers_a_job(self) -> int | None:
+        """Decoder layers that one job scores; None: all."""
+        return None
+
+    def passes(self, _layers: int) -> int:
+        """Forward passes of every pair in the job of a model with so many layers."""
+        return 1
+
+
+class Robustness(_Selection):
     """S = S_noise + quant_weight * S_quant on safety pairs (section 4.2)."""
 
+    by = "probes"
+    drawn = True
     kind: Literal["robustness"] = "robustness"
     top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(
@@ -65,18 +95,38 @@ class Robustness(Frozen):
     )
     layers_per_job: int = Field(4, gt=0, description="decoder layers that one job scores")
 
+    @property
+    def pairs(self) -> int:
+        return self.samples
 
-class Snip(Frozen):
+    @property
+    def layers_a_job(self) -> int:
+        return self.layers_per_job
+
+    def passes(self, layers: int) -> int:
+        return 1 + min(self.layers_per_job, layers) * (self.draws + 1)
+
+
+class Snip(_Selection):
     """Mean of |W| * sum over samples of |dL/dW| over a layer's linear weights (SNIP)."""
 
+    by = "gradients"
     kind: Literal["snip"] = "snip"
     top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(64, gt=0, description="safety pairs, one backward pass each")
 
+    @property
+    def pairs(self) -> int:
+        return self.samples
 
-class Wanda(Frozen):
+    def passes(self, _layers: int) -> int:
+        return 3
+
+
+class Wanda(_Selection):
     """Mean of |W_ij| * RMS of input j over a layer's linear weights (Wanda)."""
 
+    by = "inputs"
     kind: Literal["wanda"] = "wanda"
     top_m: TopM = Field(4, description=TOP_M)
     samples: int = Field(64, gt=0, description="safety pairs the inputs are measured on")
@@ -84,13 +134,18 @@ class Wanda(Frozen):
         8, gt=0, description="samples a forward pass; memory only, up to rounding"
     )
 
+    @property
+    def pairs(self) -> int:
+        return self.samples
 
-class Random(Frozen):
+
+class Random(_Selection):
     """Layers drawn at random: the control that a score must beat."""
 
+    by = "chance"
     kind: Literal["random"] = "random"
     top_m: TopM = Field(4, description=TOP_M)
     seed: int = Field(0, ge=0, description="seed of the draw")
 
 
-Selection = Annotated[Robustness | Snip | Wanda | Random, Field(discriminator="kind")]
+SelectionSettings = Annotated[Robustness | Snip | Wanda | Random, Field(discriminator="kind")]

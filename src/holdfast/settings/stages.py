@@ -1,10 +1,10 @@
-"""Settings of the two training arms: first-order alignment and zeroth-order refinement."""
+"""Settings of the stages, whatever arm they start from."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 
 from holdfast.settings.base import Frozen
 
@@ -190,13 +190,16 @@ class SmoothedFirstOrder(FirstOrder):
         return 1
 
 
-# Tells the two apart by their settings.
-TRAINING: TypeAdapter[FirstOrder | SmoothedFirstOrder] = TypeAdapter(
-    FirstOrder | SmoothedFirstOrder
-)
+class Move(Frozen):
+    """What makes an arm without training: a line of JSON, or a few factors."""
+
+    @property
+    def loads_other(self) -> bool:
+        """Whether loading, and not only making, reads another arm than the parent."""
+        return False
 
 
-class Lox(Frozen):
+class Lox(Move):
     """W + coefficient * (top-k part of what alignment changed), tensor by tensor."""
 
     rank: int = Field(
@@ -204,8 +207,13 @@ class Lox(Frozen):
     )
     coefficient: float = Field(1.25, description="how far to extrapolate (released: 1.25)")
 
+    @property
+    def loads_other(self) -> bool:
+        """The arm before alignment, where no factors of the difference are kept."""
+        return not self.rank
 
-class Recast(Frozen):
+
+class Recast(Move):
     """What storing in a type does to weights."""
 
     dtype: Literal["bfloat16", "float16"] = Field(
@@ -213,11 +221,11 @@ class Recast(Frozen):
     )
 
 
-class RandomMove(Frozen):
+class RandomMove(Move):
     """A move that means nothing."""
 
     draw: int = Field(0, ge=0, description="number of the draw; another number, another move")
 
 
-class SignFlip(Frozen):
+class SignFlip(Move):
     """A zeroth-order log with its scalars negated."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from holdfast.arms.load import REPLAY_LOG, load_arm
+from holdfast.arms.load import apply_move, load_arm
+from holdfast.arms.replay_log import REPLAY_LOG
 from holdfast.checkpoints.load import Loaded
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.generation import Completion
@@ -22,7 +23,6 @@ from holdfast.engine.parameters import put_noise, restored
 from holdfast.errors import Diverged
 from holdfast.evaluation.completions import complete, read_prompts
 from holdfast.files.atomic import (
-    read_json,
     read_jsonl,
     sha256,
     write_json,
@@ -77,12 +77,10 @@ class Points:
             loaded = load_arm(weights)
             yield loaded, self._move(loaded.model)
             return
-        from holdfast.arms.zeroth_order import replay
-
         assert self._parent is not None
         model = self._parent.model
         try:
-            replay(model, read_json(weights / REPLAY_LOG))
+            apply_move(model, weights)
             yield self._parent, self._move(model)
         finally:
             with torch.no_grad():

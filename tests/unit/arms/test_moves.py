@@ -9,9 +9,11 @@ import torch
 
 import tiny_llama
 from holdfast.arms.compute import first_order_passes, zeroth_order_passes
-from holdfast.arms.load import FACTORS, MOVE, load_arm
+from holdfast.arms.load import load_arm
+from holdfast.arms.lox import FACTORS, cost_of_factors, make_factors
 from holdfast.arms.make import make_zeroth_order
-from holdfast.arms.moves import cost_of_factors, make_factors, make_move
+from holdfast.arms.moves import make_move
+from holdfast.arms.random_move import MOVE
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
     read_json,
@@ -22,6 +24,7 @@ from holdfast.files.atomic import (
 from holdfast.settings.stages import (
     FirstOrder,
     Lox,
+    Move,
     RandomMove,
     Recast,
     SignFlip,
@@ -63,10 +66,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return tiny_llama.state(load_arm(folder).model)
 
 
-def made(run: Path, name: str, stage: str, settings: object, other: str | None, seed: int = 0):
+def made(run: Path, name: str, settings: Move, other: str | None, seed: int = 0):
     folder = run / name
     make_move(
-        stage,
         settings,
         parent=run / "original",
         other=run / other if other else None,
@@ -83,7 +85,7 @@ def factored(run: Path, rank: int) -> None:
 
 
 def test_recast_is_what_storing_in_that_type_does(run: Path, tmp_path: Path) -> None:
-    found = weights(made(run, "recast", "recast", Recast(), None))
+    found = weights(made(run, "recast", Recast(), None))
     load_arm(run / "original").model.bfloat16().save_pretrained(tmp_path)
     stored = type(tiny_llama.model()).from_pretrained(tmp_path).float()
     assert tiny_llama.same_bits(found, tiny_llama.state(stored))
@@ -93,7 +95,7 @@ def test_recast_is_what_storing_in_that_type_does(run: Path, tmp_path: Path) -> 
 def test_a_random_move_has_the_length_and_the_tensors_of_the_other(run: Path) -> None:
     start, zo = weights(run / "original"), weights(run / "zo")
     folders = [
-        made(run, f"random{draw}{seed}", "random_move", RandomMove(draw=draw), "zo", seed)
+        made(run, f"random{draw}{seed}", RandomMove(draw=draw), "zo", seed)
         for draw, seed in ((0, 0), (1, 0), (0, 1))
     ]
     moves = [
@@ -109,19 +111,19 @@ def test_a_random_move_has_the_length_and_the_tensors_of_the_other(run: Path) ->
     angles = torch.corrcoef(torch.stack(flat)).fill_diagonal_(0)
     assert float(angles.abs().max()) < 0.1  # 2,300 moved weights: a tenth is 4.8 deviations
     assert zo.keys() == start.keys()
-    again = made(run, "again", "random_move", RandomMove(draw=1), "zo")
+    again = made(run, "again", RandomMove(draw=1), "zo")
     assert sha256(again / MOVE) == sha256(folders[1] / MOVE)
 
 
 def test_a_control_of_an_arm_that_did_not_move_is_refused(run: Path) -> None:
     with pytest.raises(HoldfastError, match="no move to imitate"):
-        made(run, "nothing", "random_move", RandomMove(), "original")
+        made(run, "nothing", RandomMove(), "original")
     assert not (run / "nothing").exists()
 
 
 def test_a_sign_flip_goes_the_other_way(run: Path) -> None:
     start, zo = weights(run / "original"), weights(run / "zo")
-    flipped = weights(made(run, "flip", "sign_flip", SignFlip(), "zo"))
+    flipped = weights(made(run, "flip", SignFlip(), "zo"))
     for name, tensor in flipped.items():
         torch.testing.assert_close(tensor - start[name], start[name] - zo[name], rtol=0, atol=1e-6)
     assert not tiny_llama.same_bits(flipped, start)
@@ -129,9 +131,9 @@ def test_a_sign_flip_goes_the_other_way(run: Path) -> None:
 
 def test_lox_arms_share_factors_and_compose_on_their_parent(run: Path) -> None:
     factored(run, 40)
-    low = made(run, "lox2", "lox", Lox(rank=2), "factors")
-    all_directions = weights(made(run, "lox40", "lox", Lox(rank=40), "factors"))
-    whole = weights(made(run, "lox0", "lox", Lox(rank=0), "base"))
+    low = made(run, "lox2", Lox(rank=2), "factors")
+    all_directions = weights(made(run, "lox40", Lox(rank=40), "factors"))
+    whole = weights(made(run, "lox0", Lox(rank=0), "base"))
     aligned, base = weights(run / "original"), weights(run / "base")
     assert (low / FACTORS).stat().st_size < (run / "factors" / FACTORS).stat().st_size / 3
     assert read_json(run / "lox0" / "arm.json")["other"] == "../base"
@@ -144,7 +146,7 @@ def test_lox_arms_share_factors_and_compose_on_their_parent(run: Path) -> None:
 
 def test_a_refinement_can_start_from_a_move(run: Path) -> None:
     factored(run, 2)
-    parent = made(run, "lox", "lox", Lox(rank=2), "factors")
+    parent = made(run, "lox", Lox(rank=2), "factors")
     make_zeroth_order(
         STEPS,
         parent=parent,
@@ -164,7 +166,6 @@ def test_an_arm_counts_the_decomposition_as_its_cost(run: Path) -> None:
     spent = {"wall_s": 1000.0, "peak_memory_bytes": 1 << 50}
     write_json(cost_of_factors(run / "factors"), spent)
     cost = make_move(
-        "lox",
         Lox(rank=2),
         parent=run / "original",
         other=run / "factors",

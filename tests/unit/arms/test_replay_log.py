@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import tiny_llama
 from fuzzing import fuzzed, places, told_or
 from holdfast.arms.load import load_arm
-from holdfast.arms.zeroth_order import refine, replay
+from holdfast.arms.replay import replay
+from holdfast.arms.zeroth_order import refine
 from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json

@@ -10,8 +10,9 @@ import torch
 import tiny_llama
 from holdfast.arms import master as master_module
 from holdfast.arms.master import Combination, Master
+from holdfast.arms.replay import replay
 from holdfast.arms.schedule import rate_factor, sample_indices
-from holdfast.arms.zeroth_order import PURPOSE, refine, replay
+from holdfast.arms.zeroth_order import PURPOSE, refine
 from holdfast.engine import limits
 from holdfast.engine.batches import collate, make_batches
 from holdfast.engine.loss import response_loss

@@ -32,11 +32,13 @@ from holdfast.files.atomic import (
 from holdfast.files.journal import Journal
 from holdfast.judges.run import Completions, judge_completions
 from holdfast.judges.verdict import Given
+from holdfast.layers.make import make_scores
 from holdfast.perturbations import gptq
 from holdfast.perturbations.quantize import make_quantized
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.judges import HarmBench
 from holdfast.settings.perturbations import Gptq, WeightNoise
+from holdfast.settings.selections import Robustness, Snip
 from holdfast.settings.stages import FirstOrder, ZerothOrder
 from places import HELPERS, ROOT
 
@@ -128,6 +130,20 @@ def judging(given: Path, made: Path) -> None:
     )
 
 
+def robustness_scores(given: Path, made: Path) -> None:
+    score(Robustness(draws=2, rho=0.05, quant_group_size=8, batch_size=3), given, made)
+
+
+def snip_scores(given: Path, made: Path) -> None:
+    score(Snip(samples=6), given, made)
+
+
+def score(settings: Robustness | Snip, given: Path, made: Path) -> None:
+    paths = {"arm": given / "base", "data": given / "pairs.jsonl", "scratch": made / "scratch"}
+    found = make_scores(settings, **paths, max_length=64, layers=range(3), seed=0)
+    write_json(made / "scores.json", found)
+
+
 def quantization(given: Path, made: Path) -> None:
     levels = {"g8": {"bits": 4, "group_size": 8}, "channel": {"bits": 4, "group_size": "channel"}}
     make_quantized(
@@ -187,7 +203,8 @@ def before_a_level(number: int) -> None:
     nth(gptq, "quantize_checkpoint", number, lambda *_: None)
 
 
-# The last number is what is left to do after it: steps, completions and cells, batches, levels.
+# The last number is what is left to do after it: steps, completions and cells, batches, layers
+# (and the unperturbed loss), samples, levels.
 KILLS = [
     (first_order, before_a_rename, 2, 4),  # of the second state
     (first_order, within_a_state, 2, 4),
@@ -200,6 +217,10 @@ KILLS = [
     (generation, after_a_line, 14, 14),  # of the first cell, all of it
     (judging, after_a_line, 2, 2),
     (judging, within_a_line, 3, 2),
+    (robustness_scores, after_a_line, 2, 2),  # of the first layer of three
+    (robustness_scores, within_a_line, 4, 1),  # of the last one
+    (snip_scores, after_a_line, 4, 2),
+    (snip_scores, within_a_line, 4, 3),
     (quantization, before_a_level, 2, 1),
     (quantization, before_a_rename, 3, 0),  # of the folder of both levels
 ]

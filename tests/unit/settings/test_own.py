@@ -55,7 +55,8 @@ def config(name: str = "my_code.kinds:Polite", **changes: Any) -> dict[str, Any]
 
 
 def params(plan: Plan) -> list[str]:
-    jobs = [*plan.judging.jobs, *(job for job in plan.evaluation.jobs if "original" in job.alike)]
+    shown = [job for job in plan.evaluation.jobs if "original" in job.alike]
+    jobs = [*(job for job in plan.judging.jobs if job.evaluated in shown), *shown]
     return [job.params(WHERE) for job in jobs]
 
 
@@ -63,7 +64,8 @@ def test_a_run_is_planned_without_importing_and_holds_the_digest(write: Write) -
     file = write(SOURCE)
     before = params(Plan(load_settings(config())))
     digest = hashlib.sha256(SOURCE.encode()).hexdigest()
-    assert [digest in text for text in before].count(True) == 2
+    # A judge of both groups of perturbations, and the group that holds the perturbation itself.
+    assert [digest in text for text in before].count(True) == 3
     assert params(Plan(load_settings(config()))) == before
     file.write_text(f"{SOURCE}# changed", encoding="utf-8")
     after = params(Plan(load_settings(config())))
