@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from holdfast.config.names import known
 from holdfast.errors import HoldfastError
 from holdfast.settings.arms import (
     LoxArm,
@@ -13,6 +12,7 @@ from holdfast.settings.arms import (
     ZerothOrderArm,
 )
 from holdfast.settings.cells import level_name
+from holdfast.settings.names import known
 from holdfast.settings.points import points
 from holdfast.settings.run import Settings
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.plan.stages import params
 from holdfast.plan.sweeps import SweepPlan
+from holdfast.settings.reads import Result
 
 
 class GapPlan(SweepPlan):
@@ -15,12 +14,13 @@ class GapPlan(SweepPlan):
         """Path of an arm's losses and gradients nearby."""
         return f"{self.home(model, arm, seed)}/gap.json"
 
-    def gaps(self, entry: Any) -> list[str]:
+    def gaps(self, entry: Result) -> list[str]:
         """Those that a table or figure needs."""
+        reads = entry.reads(self.settings)
         return [
             self.gap(model, arm, seed)
-            for model in self.settings.models_of(entry)
-            for arm in self.settings.measured(entry)
+            for model in reads.models
+            for arm in reads.gaps
             for seed in self.settings.seeds
         ]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from holdfast.config import published
 from holdfast.plan.gap import GapPlan
 from holdfast.plan.stages import any_of, params
 from holdfast.settings.arms import Original
 from holdfast.settings.labels import Labels, PerturbationLabel
+from holdfast.settings.reads import Result
 
 
 class Plan(GapPlan):
@@ -56,7 +55,7 @@ class Plan(GapPlan):
 
     def shows_untrained(self, table: str) -> bool:
         """Whether a table shows some untrained model, whose numbers mean nothing."""
-        models = self.settings.models_of(self.settings.tables[table])
+        models = self.settings.tables[table].models_of(self.settings)
         return any(self.settings.models[name].says_nothing for name in models)
 
     def table_inputs(self, table: str) -> list[str]:
@@ -65,50 +64,40 @@ class Plan(GapPlan):
 
     def published(self, table: str) -> list[str]:
         """File of published numbers that a table is compared with."""
-        names = getattr(self.settings.tables[table], "published", None)
-        return [str(published.FOLDER / f"{names.table}.csv")] if names else []
+        comparison = self.settings.tables[table].comparison(self.settings)
+        return [str(published.FOLDER / f"{comparison.names.table}.csv")] if comparison else []
 
     def table_behaviors(self, table: str) -> list[str]:
         """File of the behaviors that a table names; none for a table that names none."""
-        return [self.data("behaviors")] * (self.settings.tables[table].kind == "flips")
+        return [self.data("behaviors")] * self.settings.tables[table].reads(self.settings).behaviors
 
     def figure_inputs(self, figure: str) -> list[str]:
         """Small files that a figure is made from."""
         return self._result_inputs(self.settings.figures[figure])
 
-    def _result_inputs(self, entry: Any) -> list[str]:
-        seeds = self.settings.seeds
-        models = self.settings.models_of(entry)
-        if entry.kind == "judge_agreement":
-            return [self.agreement(judge) for judge in self.settings.pocket_judges]
-        if entry.kind in ("cost", "loss_curve"):
-            name = "cost.json" if entry.kind == "cost" else "history.json"
-            return [
+    def _result_inputs(self, entry: Result) -> list[str]:
+        reads, seeds = entry.reads(self.settings), self.settings.seeds
+        by_arm = (
+            ("summary.json", reads.summaries),
+            ("cost.json", reads.costs),
+            ("history.json", reads.histories),
+        )
+        return [
+            *(self.agreement(judge) for judge in reads.agreements),
+            *self.gaps(entry),
+            *(
                 f"{self.home(model, arm, seed)}/{name}"
-                for model in models
-                for arm in entry.arms
+                for model in reads.models
+                for name, arms in by_arm
+                for arm in arms
                 for seed in seeds
-            ]
-        if entry.kind in ("gap", "gap_curve"):
-            return self.gaps(entry)
-        if entry.kind == "layer_scores":
-            return [
-                self.selection(model, entry.arm, seed, selection)
-                for model in models
-                for selection in dict.fromkeys(one.selection for one in entry.series)
+            ),
+            *(
+                self.selection(model, arm, seed, selection)
+                for model in reads.models
+                for arm, selection in reads.selections
                 for seed in seeds
-            ]
-        costs = getattr(entry, "costs", {}).values()
-        costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
-        return self.gaps(entry) + [
-            f"{self.home(model, arm, seed)}/{name}"
-            for model in models
-            for name, arms in (
-                ("summary.json", self.settings.shown(entry)),
-                ("cost.json", costly),
-            )
-            for arm in arms
-            for seed in seeds
+            ),
         ]
 
     def exports(self) -> dict[str, list[str]]:
