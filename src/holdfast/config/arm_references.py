@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from holdfast.config.names import known
 from holdfast.errors import HoldfastError
 from holdfast.settings.cells import level_name
+from holdfast.settings.names import known
 from holdfast.settings.points import points
 from holdfast.settings.run import Settings
 

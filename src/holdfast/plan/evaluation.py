@@ -51,7 +51,7 @@ class EvaluationPlan:
         """By arm the perturbations that tables and figures name: gathered once for all jobs."""
         shown: dict[str, set[str]] = {}
         for entry in [*self.settings.tables.values(), *self.settings.figures.values()]:
-            for arm, names in self.settings.shown(entry).items():
+            for arm, names in entry.reads(self.settings).summaries.items():
                 shown.setdefault(arm, set()).update(names)
         return shown
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
+from holdfast.settings.reads import Result
 from holdfast.settings.run import Settings
 
 
@@ -17,12 +18,13 @@ class GapPlan:
     settings: Settings
     paths: Paths
 
-    def of(self, entry: Any) -> list[str]:
+    def of(self, entry: Result) -> list[str]:
         """Losses and gradients nearby that a table or figure needs, one file an arm."""
+        reads = entry.reads(self.settings)
         return [
             self.paths.file(At(model, arm, seed), "gap.json")
-            for model in self.settings.models_of(entry)
-            for arm in self.settings.measured(entry)
+            for model in reads.models
+            for arm in reads.gaps
             for seed in self.settings.seeds
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
 from holdfast.plan.sweeps import SweepPlan
 from holdfast.settings.labels import Labels, PerturbationLabel
+from holdfast.settings.reads import Result
 from holdfast.settings.run import Settings
 
 
@@ -60,7 +61,7 @@ class ResultPlan:
     def table_params(self, w: Any) -> str:
         """Version and settings of a table, and what it prints names as."""
         entry = self.settings.tables[w.table]
-        shown = self.settings.models_of(entry)
+        shown = entry.models_of(self.settings)
         untrained = any(self.settings.models[name].says_nothing for name in shown)
         return params("table", entry, self.labels, untrained)
 
@@ -78,56 +79,39 @@ class ResultPlan:
 
     def published(self, w: Any) -> list[str]:
         """File of published numbers that a table is compared with."""
-        names = getattr(self.settings.tables[w.table], "published", None)
-        return [str(published.FOLDER / f"{names.table}.csv")] if names else []
+        comparison = self.settings.tables[w.table].comparison(self.settings)
+        return [str(published.FOLDER / f"{comparison.names.table}.csv")] if comparison else []
 
     def behaviors(self, w: Any) -> list[str]:
         """File of the behaviors that a table names; none for a table that names none."""
-        return [self.data.path("behaviors")] * (self.settings.tables[w.table].kind == "flips")
+        named = self.settings.tables[w.table].reads(self.settings).behaviors
+        return [self.data.path("behaviors")] * named
 
     def of_figure(self, w: Any) -> list[str]:
         """Small files that a figure is made from."""
         return self._inputs(self.settings.figures[w.figure])
 
-    def _inputs(self, entry: Any) -> list[str]:
-        seeds = self.settings.seeds
-        models = self.settings.models_of(entry)
-        if entry.kind == "judge_agreement":
-            return [self.paths.agreement(judge) for judge in self.settings.pocket_judges]
-        if entry.kind in ("cost", "loss_curve"):
-            name = "cost.json" if entry.kind == "cost" else "history.json"
-            return [
-                self.paths.file(At(model, arm, seed), name)
-                for model in models
-                for arm in entry.arms
-                for seed in seeds
-            ]
-        if entry.kind in ("gap", "gap_curve"):
-            return self.gaps.of(entry)
-        if entry.kind == "layer_scores":
-            return [
-                self.paths.selection(At(model, entry.arm, seed), selection)
-                for model in models
-                for selection in dict.fromkeys(one.selection for one in entry.series)
-                for seed in seeds
-            ]
-        costs = getattr(entry, "costs", {}).values()
-        costly = dict.fromkeys(arm for one in costs for arm in (one.arm, one.share_of))
-        files = self.gaps.of(entry)
-        for model in models:
+    def _inputs(self, entry: Result) -> list[str]:
+        reads = entry.reads(self.settings)
+        files = [self.paths.agreement(judge) for judge in reads.agreements]
+        files += self.gaps.of(entry)
+        for model in reads.models:
             files += [
-                self.paths.perturbed(At(model, arm, seed), perturbation, "summary.json")
-                for arm, names in self.settings.shown(entry).items()
-                for seed in seeds
-                for perturbation in self._existing(model, arm, names)
+                self.paths.perturbed(at, perturbation, "summary.json")
+                for at in self._each(model, reads.summaries)
+                for perturbation in self.evaluation.perturbations(at.arm, model)
+                if perturbation in reads.summaries[at.arm]
             ]
+            files += [self.paths.file(at, "cost.json") for at in self._each(model, reads.costs)]
+            histories = self._each(model, reads.histories)
+            files += [self.paths.file(at, "history.json") for at in histories]
             files += [
-                self.paths.file(At(model, arm, seed), "cost.json")
-                for arm in costly
-                for seed in seeds
+                self.paths.selection(At(model, arm, seed), selection)
+                for arm, selection in reads.selections
+                for seed in self.settings.seeds
             ]
         return files
 
-    def _existing(self, model: str, arm: str, names: Sequence[str]) -> list[str]:
-        """Return the perturbations among ``names`` that exist for an arm, in the run's order."""
-        return [name for name in self.evaluation.perturbations(arm, model) if name in names]
+    def _each(self, model: str, arms: Iterable[str]) -> list[At]:
+        """Return arms of a model with every training seed."""
+        return [At(model, arm, seed) for arm in arms for seed in self.settings.seeds]

@@ -68,7 +68,7 @@ def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Itera
         size = estimate.layer_scores(shape, selection, tokens)
         yield Need(f"selection {name} of {path}", size)
     shown = [*settings.tables.values(), *settings.figures.values()]
-    if any(settings.measured(entry) for entry in shown):
+    if any(entry.reads(settings).gaps for entry in shown):
         size = estimate.gap(shape, settings.gap, tokens)
         yield Need(f"robustness gap of {path}", size)
     row = settings.generation.model_copy(update={"batch_size": 1})

@@ -11,6 +11,9 @@ from holdfast.settings.base import Frozen
 Level = str | int | float
 All = Literal["all"]
 
+# What is measured of a cell beside the verdicts of judges.
+MEASURES = ("perplexity", "lm_eval", "over_refusal", "degenerate")
+
 
 def level_name(level: Level) -> str:
     """Return a level's name, the same for 2, 2.0 and "2"."""
@@ -18,12 +21,6 @@ def level_name(level: Level) -> str:
         return format(float(level), "g")
     except ValueError:
         return str(level)
-
-
-class ShownModels(Frozen):
-    """Which cells are shown."""
-
-    models: All | list[str] = Field("all", description="Models shown, one block each.")
 
 
 class Reference(Frozen):

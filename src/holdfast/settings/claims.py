@@ -6,18 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from holdfast.errors import HoldfastError
 from holdfast.settings.base import Frozen
-from holdfast.settings.cells import (
-    All,
-    Level,
-    Reference,
-    ShownModels,
-)
+from holdfast.settings.cells import MEASURES, All, Level, Reference
+from holdfast.settings.names import known
+from holdfast.settings.reads import Reads, Run, ShownModels
+from holdfast.settings.sections import check_controls, check_sections, summaries_of
 
 
 class _Claim(Frozen):
     text: str = Field(description="The claim, in a few words.")
     source: str = Field("", description="Where it is made, such as `section 5.3`.")
+
+    def check(self, run: Run, path: str) -> None:
+        """Raise HoldfastError, with the setting's path, when the claim cannot be tested."""
 
 
 class _ChangeClaim(_Claim):
@@ -33,6 +35,15 @@ class _ChangeClaim(_Claim):
     levels: dict[str, list[Level]] = Field(
         {}, description="Levels averaged, by perturbation; a perturbation left out has all of its."
     )
+
+    def check(self, run: Run, path: str) -> None:
+        for metric in self.metrics:
+            known(f"{path}.metrics", metric, [*run.judges, *MEASURES])
+        if len(self.metrics) > 1 and (alone := set(self.metrics) & set(MEASURES)):
+            raise HoldfastError(
+                f"{path}.metrics: '{min(alone)}' is not averaged with others; name it alone, or"
+                " several judges"
+            )
 
 
 class DirectionClaim(_ChangeClaim):
@@ -61,6 +72,12 @@ class CostClaim(_Claim):
     )
     limit: float = Field(gt=0, description="Largest share with which the claim holds.")
 
+    def check(self, run: Run, path: str) -> None:
+        for field, arm in (("arm", self.arm), ("share_of", self.share_of)):
+            known(f"{path}.{field}", arm, run.arms)
+            if not run.arms[arm].has_cost:
+                raise HoldfastError(f"{path}.{field}: '{arm}' has no stage that costs anything")
+
 
 class GapClaim(_Claim):
     """An arm's robustness gap is lower than another's, by the same noise draws: one paired test."""
@@ -69,6 +86,16 @@ class GapClaim(_Claim):
     arm: str = Field(description="Arm that the claim is about.")
     than: str = Field(description="Arm whose robustness gap is the larger one.")
     rho: float = Field(description="Size of the random perturbations, one of those in `gap.rho`.")
+
+    def check(self, run: Run, path: str) -> None:
+        known(f"{path}.arm", self.arm, run.arms)
+        known(f"{path}.than", self.than, run.arms)
+        if self.rho not in run.gap.rho:
+            sizes = ", ".join(f"{rho:g}" for rho in run.gap.rho)
+            raise HoldfastError(
+                f"{path}.rho: the gap is not measured at {self.rho:g}; name one of gap.rho"
+                f" ({sizes}), or add it there"
+            )
 
 
 Claim = Annotated[DirectionClaim | EqualClaim | CostClaim | GapClaim, Field(discriminator="kind")]
@@ -94,22 +121,27 @@ class ClaimsTable(ShownModels):
     )
 
     @property
-    def sections(self) -> list[DirectionClaim | EqualClaim]:
-        """The claims about cells."""
-        return list(self.changes.values())
-
-    @property
     def changes(self) -> dict[str, DirectionClaim | EqualClaim]:
         """The claims about cells, by name."""
         kinds = (DirectionClaim, EqualClaim)
-        return {name: one for name, one in self.catalogue.items() if isinstance(one, kinds)}
+        return {name: claim for name, claim in self.catalogue.items() if isinstance(claim, kinds)}
 
-    @property
-    def gaps(self) -> dict[str, GapClaim]:
-        """The claims about robustness gaps."""
-        return {name: one for name, one in self.catalogue.items() if isinstance(one, GapClaim)}
+    def reads(self, run: Run) -> Reads:
+        claims = self.catalogue.values()
+        gaps = [claim for claim in claims if isinstance(claim, GapClaim)]
+        costs = [claim for claim in claims if isinstance(claim, CostClaim)]
+        return Reads(
+            self.models_of(run),
+            summaries=summaries_of(run, list(self.changes.values()), self.controls),
+            gaps=list(dict.fromkeys(arm for gap in gaps for arm in (gap.arm, gap.than))),
+            costs=list(dict.fromkeys(arm for cost in costs for arm in (cost.arm, cost.share_of))),
+        )
 
-    @property
-    def costs(self) -> dict[str, CostClaim]:
-        """The claims about cost."""
-        return {name: one for name, one in self.catalogue.items() if isinstance(one, CostClaim)}
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        changes = self.changes
+        where = [(f"{path}.catalogue.{name}", claim) for name, claim in changes.items()]
+        check_sections(run, where)
+        check_controls(run, path, list(changes.values()), self.controls)
+        for name, claim in self.catalogue.items():
+            claim.check(run, f"{path}.catalogue.{name}")

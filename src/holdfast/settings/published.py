@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
 from pydantic import Field
 
 from holdfast.settings.base import Frozen
-from holdfast.settings.cells import (
-    Level,
-)
+from holdfast.settings.cells import Level
 
 
 class Published(Frozen):
@@ -29,3 +30,17 @@ class Published(Frozen):
     metrics: dict[str, str] = Field(
         description="Published name of each metric; one left out is not compared."
     )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a table shows that published numbers can stand beside.
+
+    ``metrics``: all that it could show. ``levels``: those shown, by perturbation; what has neither,
+    such as a cost, is under the empty ones.
+    """
+
+    names: Published
+    arms: Sequence[str]
+    metrics: Sequence[str]
+    levels: Mapping[str, Collection[str]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -100,48 +100,7 @@ class Settings(Frozen):
             if judge.needs_model is not None
         }
 
-    def models_of(self, entry: Any) -> list[str]:
-        """Return the models that a table or figure shows."""
-        wanted = getattr(entry, "models", "all")
-        return list(self.models) if wanted == "all" else list(wanted)
-
     def layers_moved(self, arm: Arm, layers: int) -> int | None:
         """Return how many of a model's decoder layers an arm moves; None: every parameter."""
         chosen = arm.selection
         return None if chosen is None else selected(self.selections[chosen].top_m, layers)
-
-    def shown(self, entry: Any) -> dict[str, list[str]]:
-        """Return the perturbations under which a table or figure shows each arm it names."""
-        if hasattr(entry, "sections"):
-            parts = [(section, section.arm) for section in entry.sections]
-        elif entry.kind == "asr_bars":
-            parts = [(entry, arm) for arm in entry.arms]
-        elif entry.kind == "asr_curve":
-            return {arm: ["none", *entry.perturbations] for arm in entry.arms}
-        else:
-            return {}
-        shown: dict[str, list[str]] = {}
-        for part, arm in parts:
-            wanted = self._perturbations(part.perturbations)
-            shown.setdefault(arm, []).extend(wanted)
-            reference = getattr(part, "reference", None)
-            if reference:
-                under = ["none"] if reference.perturbation == "none" else wanted
-                shown.setdefault(reference.arm, []).extend(under)
-                for control in getattr(entry, "controls", ()):
-                    if self.arms[control].parent == reference.arm:
-                        shown.setdefault(control, []).extend(under)
-        return shown
-
-    def measured(self, entry: Any) -> list[str]:
-        """Return the arms whose robustness gap a table or figure needs."""
-        if entry.kind == "claims":
-            return list(
-                dict.fromkeys(a for one in entry.gaps.values() for a in (one.arm, one.than))
-            )
-        if entry.kind in ("gap", "gap_curve"):
-            return list(dict.fromkeys([*entry.arms, *getattr(entry, "references", {}).values()]))
-        return []
-
-    def _perturbations(self, wanted: Any) -> list[str]:
-        return list(self.perturbations) if wanted == "all" else list(wanted)

@@ -1,21 +1,35 @@
-"""Settings of tables, and the labels that tables and figures print."""
+"""Settings of tables: each kind says what it is made from, and checks what it refers to."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from holdfast.errors import HoldfastError
 from holdfast.settings.base import Frozen
-from holdfast.settings.cells import (
-    All,
-    Level,
-    Reference,
-    Section,
-    ShownModels,
-)
+from holdfast.settings.cells import MEASURES, All, Level, Reference, Section
 from holdfast.settings.claims import ClaimsTable
-from holdfast.settings.published import Published
+from holdfast.settings.names import known
+from holdfast.settings.published import Comparison, Published
+from holdfast.settings.reads import (
+    Reads,
+    Result,
+    Run,
+    ShownModels,
+    check_arms,
+    check_judges,
+)
+from holdfast.settings.sections import (
+    check_controls,
+    check_sections,
+    levels_of,
+    summaries_of,
+)
+
+COSTS = ("wall_s", "peak_memory_bytes", "forward_passes")
 
 
 class RobustnessTable(ShownModels):
@@ -67,6 +81,23 @@ class RobustnessTable(ShownModels):
         None, description="Published numbers to compare with; null: none."
     )
 
+    def reads(self, run: Run) -> Reads:
+        return Reads(self.models_of(run), summaries=summaries_of(run, self.sections, self.controls))
+
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        places = [f"{path}.sections.{number}" for number in range(len(self.sections))]
+        check_sections(run, list(zip(places, self.sections, strict=True)))
+        check_controls(run, path, self.sections, self.controls)
+        check_judges(run, path, self.metrics, MEASURES)
+
+    def comparison(self, run: Run) -> Comparison | None:
+        if self.published is None:
+            return None
+        arms = [section.arm for section in self.sections]
+        metrics = [*run.judges, *MEASURES]
+        return Comparison(self.published, arms, metrics, levels_of(run, self.sections))
+
 
 class CostTable(ShownModels):
     """Run time and peak memory of the stages that made the arms (Table 3)."""
@@ -79,13 +110,31 @@ class CostTable(ShownModels):
         None, description="Published numbers to compare with; null: none."
     )
 
+    def reads(self, run: Run) -> Reads:
+        return Reads(self.models_of(run), costs=self.arms)
 
-class JudgeAgreementTable(Frozen):
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        for arm in self.arms:
+            known(f"{path}.arms", arm, run.arms)
+            if not run.arms[arm].has_cost:
+                raise HoldfastError(f"{path}.arms: '{arm}' has no stage whose cost could be shown")
+
+    def comparison(self, run: Run) -> Comparison | None:
+        if self.published is None:
+            return None
+        return Comparison(self.published, self.arms, COSTS, {"": [""]})
+
+
+class JudgeAgreementTable(Result):
     """Agreement of each judge with the embedded world's oracle."""
 
     kind: Literal["judge_agreement"]
     title: str = Field(description="Headline.")
     caption: str = Field("", description="Caption.")
+
+    def reads(self, run: Run) -> Reads:
+        return Reads(self.models_of(run), agreements=run.pocket_judges)
 
 
 class JudgedCells(ShownModels):
@@ -98,6 +147,19 @@ class JudgedCells(ShownModels):
     levels: dict[str, list[Level]] = Field(
         {}, description="Levels shown, by perturbation; a perturbation left out shows all of its."
     )
+
+    @property
+    @abstractmethod
+    def sections(self) -> list[Section]:
+        """The cells of each arm shown, and what they are compared with."""
+
+    def reads(self, run: Run) -> Reads:
+        return Reads(self.models_of(run), summaries=summaries_of(run, self.sections))
+
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        check_sections(run, [(path, section) for section in self.sections])
+        check_judges(run, path, self.metrics)
 
     def section(self, arm: str, reference: Reference | None = None) -> Section:
         """Return these cells of an arm, as a section of a robustness table has them."""
@@ -115,6 +177,12 @@ class JudgeKappaTable(JudgedCells):
     def sections(self) -> list[Section]:
         return [self.section(arm) for arm in self.arms]
 
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        judges = run.judges if self.metrics == "all" else self.metrics
+        if len(judges) < 2:
+            raise HoldfastError(f"{path}.metrics: a pair of judges is needed, not {len(judges)}")
+
 
 class FlipsTable(JudgedCells):
     """Behaviors on which an arm's verdict is another than its reference's."""
@@ -127,6 +195,9 @@ class FlipsTable(JudgedCells):
     @property
     def sections(self) -> list[Section]:
         return [self.section(self.arm, self.reference)]
+
+    def reads(self, run: Run) -> Reads:
+        return replace(super().reads(run), behaviors=True)
 
 
 class Tolerance(Frozen):
@@ -169,6 +240,17 @@ class GapTable(ShownModels):
     references: dict[str, str] = Field(
         {}, description="Arm that an arm's gap is compared with, by arm; one left out: with none."
     )
+
+    def reads(self, run: Run) -> Reads:
+        arms = dict.fromkeys([*self.arms, *self.references.values()])
+        return Reads(self.models_of(run), gaps=list(arms))
+
+    def check(self, run: Run, path: str) -> None:
+        super().check(run, path)
+        check_arms(run, f"{path}.arms", self.arms)
+        for arm, reference in self.references.items():
+            known(f"{path}.references", arm, self.arms)
+            known(f"{path}.references.{arm}", reference, run.arms)
 
 
 TableSettings = Annotated[

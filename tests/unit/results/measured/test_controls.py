@@ -124,7 +124,7 @@ def test_controls_are_evaluated_where_their_reference_is_shown(config: dict[str,
     config["tables"] = {"table4": {**config["tables"]["table4"], "controls": ["zo_random"]}}
     config["figures"] = {}
     plan = Plan(load_settings(config))
-    shown = plan.settings.shown(plan.settings.tables["table4"])
+    shown = plan.settings.tables["table4"].reads(plan.settings).summaries
     assert shown["zo_random"] == shown["fo"]
     assert any(
         "/zo_random/" in path for path in plan.results.of_table(SimpleNamespace(table="table4"))

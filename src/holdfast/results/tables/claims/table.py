@@ -238,7 +238,7 @@ def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Ite
     if settings.controls and any(row.found.noise_floor is not None for row in rows):
         shown = dict.fromkeys(
             labels.arm(control)
-            for claim in settings.sections
+            for claim in settings.changes.values()
             for control in controls_of(settings.controls, claim.reference.arm, labels.parents)
         )
         yield (
