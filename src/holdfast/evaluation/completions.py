@@ -47,19 +47,20 @@ def complete(
     cell: str,
     record: Callable[[Completion], Any],
 ) -> list[Any]:
-    """Complete every prompt greedily, going on from what ``journal`` holds of this cell.
+    """Complete every prompt greedily, equal ones once, going on from what ``journal`` holds.
 
     Returns what ``record`` makes of each completion, in the order of the prompts; the journal keeps
     that.
     """
-    keys = [prompt.key(cell) for prompt in prompts]
+    texts = {prompt.key(cell): prompt.text for prompt in prompts}
+    keys = list(texts)
     generate(
         loaded.model,
         loaded.tokenizer,
-        [prompt.text for prompt in prompts],
+        list(texts.values()),
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_size,
         on_done=lambda index, completion: journal.append(keys[index], record(completion)),
         done=[index for index, key in enumerate(keys) if key in journal],
     )
-    return [journal[key] for key in keys]
+    return [journal[prompt.key(cell)] for prompt in prompts]

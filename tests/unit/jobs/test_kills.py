@@ -212,9 +212,9 @@ KILLS = [
     (zeroth_order, after_a_line, 1, 5),  # of the curvature, before the first step
     (zeroth_order, after_a_line, 3, 2),
     (zeroth_order, within_a_line, 4, 2),
-    (generation, after_a_line, 5, 22),  # within a batch
-    (generation, within_a_line, 8, 20),
-    (generation, after_a_line, 14, 14),  # of the first cell, all of it
+    (generation, after_a_line, 5, 15),  # within a batch
+    (generation, within_a_line, 8, 13),
+    (generation, after_a_line, 10, 10),  # of the first cell, all of it
     (judging, after_a_line, 2, 2),
     (judging, within_a_line, 3, 2),
     (robustness_scores, after_a_line, 2, 2),  # of the first layer of three

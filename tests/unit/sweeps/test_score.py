@@ -181,7 +181,7 @@ def test_a_killed_job_goes_on_where_it_was(folder: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(score, "refuses", counted)
     assert run(folder, "zo", "again") == whole
-    assert len(asked) == 2 * (16 + 2 * 12) - 7
+    assert len(asked) == 2 * (12 + 2 * 12) - 7  # benign prompts are among the behaviors here
     assert not (folder / "again").exists()
 
 
