@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.batches import encode_prompt, end_of_turn
 from holdfast.engine.cache import roomy_cache
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
-from holdfast.errors import HoldfastError
 
 MOST_ROWS = 256  # of a batch whose size is found
 KEPT_SHARE = 0.8  # finished rows leave the batch, cache and all, once only this share goes on
@@ -58,18 +59,20 @@ def generate(
     longest = max(map(len, encoded))
     batch_size = rows_a_batch(batch_size, model, longest + max_new_tokens, MOST_ROWS, "generation")
     order = sorted(range(len(prompts)), key=lambda index: (-len(encoded[index]), index))
-    waiting = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][::-1]
-    while waiting:
-        rows = waiting.pop()
+    halving = Halving("generation", "lower generation.max_new_tokens")
+
+    def complete(batch: list[int], part: slice) -> None:
+        rows = batch[part]
         if all(index in done for index in rows):
-            continue
-        outputs = _decode(model, [encoded[index] for index in rows], max_new_tokens, stops)
-        if outputs is None:
-            waiting.extend(_halves(rows, len(encoded[rows[0]])))
-            continue
+            return
+        outputs = _greedy(model, [encoded[index] for index in rows], max_new_tokens, stops)
         for index, tokens in zip(rows, outputs, strict=True):
             if index not in done:
                 on_done(index, _completion(tokenizer, tokens, stops))
+
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        halving(partial(complete, batch), len(batch))
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -84,28 +87,6 @@ def _completion(tokenizer: Any, tokens: list[int], stops: frozenset[int]) -> Com
     finished = bool(tokens) and tokens[-1] in stops
     kept = tokens[:-1] if finished else tokens
     return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), finished)
-
-
-def _halves(rows: list[int], longest: int) -> list[list[int]]:
-    if len(rows) == 1:
-        raise HoldfastError(
-            f"out of memory while completing one prompt of {longest} tokens: lower max_new_tokens "
-            "or use a larger GPU"
-        )
-    middle = len(rows) // 2
-    return [rows[middle:], rows[:middle]]
-
-
-def _decode(
-    model: Any, rows: list[list[int]], max_new_tokens: int, stops: frozenset[int]
-) -> list[list[int]] | None:
-    """Return the new tokens of each row, or None when memory ran out."""
-    try:
-        return _greedy(model, rows, max_new_tokens, stops)
-    except torch.OutOfMemoryError:
-        pass  # leaving the handler first frees what the failed pass held
-    torch.cuda.empty_cache()
-    return None
 
 
 def _greedy(

@@ -89,10 +89,12 @@ def load_model(folder: Path) -> Any:
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     settings = config.quantization_config
     if settings["quant_method"] == "compressed-tensors":
-        model, found = _compressed_tensors(folder, settings)
+        model, loading = _compressed_tensors(folder, settings)
     else:
-        model, found = _packed(folder, config, settings)
-    wrong = sorted({*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]})
+        model, loading = _packed(folder, config, settings)
+    wrong = sorted(
+        {*loading["missing_keys"], *loading["unexpected_keys"], *loading["mismatched_keys"]}
+    )
     if wrong:
         raise HoldfastError(f"{folder.name}: tensor {wrong[0]} is missing or does not fit")
     return model
@@ -131,7 +133,7 @@ def _compressed_tensors(folder: Path, settings: dict[str, Any]) -> tuple[Any, di
 def _rotates_at_run_time(settings: dict[str, Any]) -> bool:
     """Whether some rotation of ``transform_config`` is not folded into the weights."""
     groups = (settings.get("transform_config") or {}).get("config_groups") or {}
-    places = [one["location"] for group in groups.values() for one in group.get("apply", [])]
+    places = [part["location"] for group in groups.values() for part in group.get("apply", [])]
     return any(not place.startswith("weight_") for place in places)
 
 
@@ -157,7 +159,7 @@ def _check(folder: Path, base: Path) -> None:
             f" known: {', '.join(METHODS)}"
         )
     for name, what in SHAPE.items():
-        here, there = (getattr(one.get_text_config(), name) for one in (config, expected))
+        here, there = (getattr(c.get_text_config(), name) for c in (config, expected))
         if here != there:
             raise HoldfastError(
                 f"it has {here} {what} and the base model has {there}: it was made from another"

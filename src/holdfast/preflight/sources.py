@@ -38,16 +38,16 @@ def checkpoints(settings: Settings) -> dict[str, Source]:
 
     All models need a chat template; a judge's tokenizer needs what the judge says.
     """
-    found = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
+    sources = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
     for name, judge in settings.judges.items():
         if judge.needs_model:
-            found[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
+            sources[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
     for name, entry in settings.perturbations.items():
         for level, variants in entry.variants.items():
             for number, variant in enumerate(variants):
                 path = f"perturbations.{name}.levels.{level}.{number}"
-                found[path] = Source(_copy(settings, variant), "none")
-    return found
+                sources[path] = Source(_copy(settings, variant), "none")
+    return sources
 
 
 def _copy(settings: Settings, variant: Variant) -> ModelSettings:
@@ -58,27 +58,30 @@ def _copy(settings: Settings, variant: Variant) -> ModelSettings:
 
 def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
     """Kind and rows of every data file, as ``holdfast.data.prepare`` takes them."""
-    found: dict[str, tuple[Kind, Rows]] = {
+    sources: dict[str, tuple[Kind, Rows]] = {
         f"data.{name}.source": (cast(Kind, kind), getattr(settings.data, name))
         for name, kind in DATASETS.items()
     }
     validation = settings.data.validation
     if validation:
-        found["data.validation.behaviors.source"] = ("behaviors", validation.behaviors)
+        sources["data.validation.behaviors.source"] = ("behaviors", validation.behaviors)
         if validation.pairs.source:
-            found["data.validation.pairs.source"] = ("pairs", Rows(source=validation.pairs.source))
+            sources["data.validation.pairs.source"] = (
+                "pairs",
+                Rows(source=validation.pairs.source),
+            )
         if validation.benign:
-            found["data.validation.benign.source"] = ("prompts", validation.benign)
+            sources["data.validation.benign.source"] = ("prompts", validation.benign)
     for name, entry in settings.perturbations.items():
         if entry.pairs:
-            found[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
+            sources[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
-            found[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
+            sources[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
     for name, judge in settings.judges.items():
         if judge.needs_template:
-            found[f"judges.{name}.template"] = ("template", Rows(source=judge.needs_template))
-    return found
+            sources[f"judges.{name}.template"] = ("template", Rows(source=judge.needs_template))
+    return sources
 
 
 def hub_data(settings: Settings) -> dict[str, DataSource]:
