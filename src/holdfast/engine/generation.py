@@ -12,8 +12,8 @@ from torch import Tensor
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.batches import encode_prompt, end_of_turn
 from holdfast.engine.cache import roomy_cache
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
-from holdfast.errors import HoldfastError
 
 MOST_ROWS = 256  # of a batch whose size is found
 KEPT_SHARE = 0.8  # finished rows leave the batch, cache and all, once only this share goes on
@@ -41,12 +41,12 @@ def generate(
 ) -> None:
     """Complete every prompt greedily and call ``on_done(index, completion)`` batch by batch.
 
-    Prompts are batched by length, longest first, so that running out of memory shows at once; a
-    batch that does not fit is halved. The batches depend on all prompts, never on ``done`` (the
+    Prompts are batched by length, longest first, so that running out of memory shows at once;
+    batches are halved from then on. The batches depend on all prompts, never on ``done`` (the
     indices finished before an interruption, not reported again), so a resumed run gives the same
-    bytes. That holds for a ``batch_size`` given as a number. For ``auto`` it is found from free
-    memory: where a resumed run finds another one, logits of the prompts still to do may differ in
-    their last bits, as they may between two machines.
+    bytes. That holds for a ``batch_size`` given as a number that fits into memory. For ``auto`` it
+    is found from what is free: where a resumed run has other batches, logits of the prompts still
+    to do may differ in their last bits, as they may between two machines.
 
     Raises:
         HoldfastError: a single prompt does not fit into memory.
@@ -58,18 +58,21 @@ def generate(
     longest = max(map(len, encoded))
     batch_size = rows_a_batch(batch_size, model, longest + max_new_tokens, MOST_ROWS, "generation")
     order = sorted(range(len(prompts)), key=lambda index: (-len(encoded[index]), index))
-    waiting = [order[i : i + batch_size] for i in range(0, len(order), batch_size)][::-1]
-    while waiting:
-        rows = waiting.pop()
-        if all(index in done for index in rows):
-            continue
-        outputs = _decode(model, [encoded[index] for index in rows], max_new_tokens, stops)
-        if outputs is None:
-            waiting.extend(_halves(rows, len(encoded[rows[0]])))
-            continue
-        for index, tokens in zip(rows, outputs, strict=True):
-            if index not in done:
-                on_done(index, _completion(tokenizer, tokens, stops))
+    halving = Halving("a completion", "lower max_new_tokens")
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+
+        def complete(rows: slice, batch: list[int] = batch) -> None:
+            indices = batch[rows]
+            if all(index in done for index in indices):
+                return
+            prompts = [encoded[index] for index in indices]
+            outputs = _greedy(model, prompts, max_new_tokens, stops)
+            for index, tokens in zip(indices, outputs, strict=True):
+                if index not in done:
+                    on_done(index, _completion(tokenizer, tokens, stops))
+
+        halving(complete, len(batch))
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -84,28 +87,6 @@ def _completion(tokenizer: Any, tokens: list[int], stops: frozenset[int]) -> Com
     finished = bool(tokens) and tokens[-1] in stops
     kept = tokens[:-1] if finished else tokens
     return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), finished)
-
-
-def _halves(rows: list[int], longest: int) -> list[list[int]]:
-    if len(rows) == 1:
-        raise HoldfastError(
-            f"out of memory while completing one prompt of {longest} tokens: lower max_new_tokens "
-            "or use a larger GPU"
-        )
-    middle = len(rows) // 2
-    return [rows[middle:], rows[:middle]]
-
-
-def _decode(
-    model: Any, rows: list[list[int]], max_new_tokens: int, stops: frozenset[int]
-) -> list[list[int]] | None:
-    """Return the new tokens of each row, or None when memory ran out."""
-    try:
-        return _greedy(model, rows, max_new_tokens, stops)
-    except torch.OutOfMemoryError:
-        pass  # leaving the handler first frees what the failed pass held
-    torch.cuda.empty_cache()
-    return None
 
 
 def _greedy(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from transformers import Cache
 from holdfast.engine.architecture import head_sees
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.cache import prefix_cache
+from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
 
@@ -48,11 +50,12 @@ def read_answers(
     ``labels`` holds the tokens that spell each of the two labels; the probability of a label is
     the sum over its tokens. ``on_done`` gets each batch as (index, answer); a batch whose indexes
     are all ``known`` is left out. Prompts are padded on the right and read at their own last
-    token, which a causal model computes without seeing the padding. A batch that does not fit in
-    memory is halved; HoldfastError when a single prompt does not fit.
+    token, which a causal model computes without seeing the padding. Batches are halved from when
+    one did not fit into memory; HoldfastError when a single prompt does not fit.
 
     Batches and the shared beginning depend on all prompts, never on ``known``: a resumed run gives
-    the same bytes, if ``batch_size`` is a number. What ``auto`` finds depends on free memory.
+    the same bytes, if ``batch_size`` is a number that fits. What ``auto`` finds depends on free
+    memory.
     """
     if all(index in known for index in prompts):
         return
@@ -60,10 +63,15 @@ def read_answers(
     limit = max(1, TOKENS_A_PASS // longest)
     batch_size = rows_a_batch(batch_size, model, longest, limit, "judge")
     shared = _shared(model, list(prompts.values()))
+    halving = Halving("a verdict", "lower generation.max_new_tokens")
     for indexes in _batches(prompts, batch_size):
         if all(index in known for index in indexes):
             continue
-        answers = _answer(model, [prompts[index] for index in indexes], labels, shared)
+
+        def read(rows: slice, indexes: list[int] = indexes) -> list[Answer]:
+            return _answers(model, [prompts[index] for index in indexes[rows]], labels, shared)
+
+        answers = chain.from_iterable(halving(read, len(indexes)))
         on_done(list(zip(indexes, answers, strict=True)))
 
 
@@ -106,42 +114,17 @@ def _shared(model: Any, prompts: Sequence[list[int]]) -> Cache | None:
         return None  # the first batch, halved, will say so
 
 
-def _answer(
+def _answers(
     model: Any,
     prompts: list[list[int]],
     labels: tuple[Sequence[int], Sequence[int]],
     shared: Cache | None,
 ) -> list[Answer]:
-    try:
-        logits = _last_logits(model, prompts, shared)
-    except torch.OutOfMemoryError:
-        logits = None  # leaving the handler first frees what the failed pass held
-    if logits is None:
-        return _halved(model, prompts, labels, shared)
+    logits = _last_logits(model, prompts, shared)
     yes, no = (logits[:, list(tokens)].logsumexp(dim=-1) for tokens in labels)
     return [
         Answer(int(token), float(odds))
         for token, odds in zip(logits.argmax(dim=-1), yes - no, strict=True)
-    ]
-
-
-def _halved(
-    model: Any,
-    prompts: list[list[int]],
-    labels: tuple[Sequence[int], Sequence[int]],
-    shared: Cache | None,
-) -> list[Answer]:
-    torch.cuda.empty_cache()
-    if len(prompts) == 1:
-        raise HoldfastError(
-            f"a prompt of {len(prompts[0])} tokens does not fit in memory beside the judge: "
-            "use a device with more memory"
-        )
-    middle = len(prompts) // 2
-    return [
-        answer
-        for half in (prompts[:middle], prompts[middle:])
-        for answer in _answer(model, half, labels, shared)
     ]
 
 

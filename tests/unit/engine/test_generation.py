@@ -136,7 +136,7 @@ def test_batch_is_halved_when_memory_runs_out() -> None:
 
 
 def test_one_prompt_too_many_is_told() -> None:
-    with pytest.raises(HoldfastError, match="out of memory while completing one prompt"):
+    with pytest.raises(HoldfastError, match="out of memory in a completion, with one row"):
         completions(Cramped(tiny_llama.model(), rows=0), prompts(3))
 
 

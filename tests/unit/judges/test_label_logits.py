@@ -266,5 +266,5 @@ def test_out_of_memory_halves_the_batch(
     assert max(sizes) == 8
     assert {i: a.token for i, a in found.items()} == {i: a.token for i, a in expected.items()}
     room = 0
-    with pytest.raises(HoldfastError, match="does not fit in memory"):
+    with pytest.raises(HoldfastError, match="out of memory in a verdict, with one row at a time"):
         read_answers(model, prompts, labels, 8, found.update)
