@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/pocket
 # In an environment of its own: it needs newer packages than llm-compressor allows.
-GPTQMODEL := gptqmodel==7.7.0 pydantic tqdm
+GPTQMODEL := gptqmodel==7.7.0 pydantic
 
 .PHONY: demo paper-tiny test check bench bench-planning lock docs clean
 .DEFAULT_GOAL := demo

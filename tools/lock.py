@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 NOT_PINNED = {"pip", "setuptools", "wheel"}
 BUILD = ("nvidia-", "cuda-", "triton")  # what torch's build for CUDA pins itself
-RESULTS = ("matplotlib", "numpy", "pandas", "pydantic", "pyyaml", "scipy", "statsmodels", "tqdm")
+RESULTS = ("matplotlib", "numpy", "pandas", "pydantic", "pyyaml", "scipy", "statsmodels")
 ENVIRONMENT = """\
 # {what}
 # Exact pins, written by `make lock`.

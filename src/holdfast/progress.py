@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, plain lines in a log, with time left.
+"""Progress of long work: plain lines, with time left.
 
 A job's standard error is its log, where a line a minute at most tells what it does. The terminal
 that started the job may be told too (``follow``): in whole lines, since other jobs write there.
@@ -16,8 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tqdm import tqdm
-
 T = TypeVar("T")
 LOG_INTERVAL_S = 60.0
 TERMINAL_INTERVAL_S = 10.0
@@ -28,10 +26,16 @@ def track(iterable: Iterable[T], label: str, total: int | None = None) -> Iterat
     """Yield from ``iterable`` and report on standard error how far it is and how long it takes."""
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
-    if sys.stderr.isatty():
-        yield from tqdm(iterable, desc=label, total=total)
-    else:
-        yield from _lines(iterable, label, total)
+    task = _Task(label, total, time.monotonic())
+    _under_way.append(task)
+    try:
+        for item in iterable:
+            yield item
+            task.done += 1
+            for outlet in _outlets:
+                outlet.offer()
+    finally:
+        _under_way.remove(task)
 
 
 def follow(terminal: int, heading: str) -> None:
@@ -91,16 +95,3 @@ def _log(line: str) -> None:
 
 _under_way: list[_Task] = []  # the outermost first
 _outlets = [_Outlet(_log, LOG_INTERVAL_S)]
-
-
-def _lines(iterable: Iterable[T], label: str, total: int | None) -> Iterator[T]:
-    task = _Task(label, total, time.monotonic())
-    _under_way.append(task)
-    try:
-        for item in iterable:
-            yield item
-            task.done += 1
-            for outlet in _outlets:
-                outlet.offer()
-    finally:
-        _under_way.remove(task)

@@ -44,7 +44,7 @@ def test_environments_have_the_locks_pins(name: str) -> None:
 def test_the_environment_of_gptqmodel_pins_what_it_needs() -> None:
     environment = yaml.safe_load((ROOT / "envs" / "gptqmodel.yaml").read_text())
     pins = [pin.split("==")[0].lower() for pin in environment["dependencies"][-1]["pip"]]
-    assert {"gptqmodel", "torch", "transformers", "pydantic", "tqdm"} <= set(pins)
+    assert {"gptqmodel", "torch", "transformers", "pydantic"} <= set(pins)
     assert not [pin for pin in pins if pin.startswith(("nvidia-", "cuda-"))]
 
 

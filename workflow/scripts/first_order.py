@@ -12,7 +12,7 @@ if __name__ == "__main__":  # training on several GPUs starts processes, which r
         weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
         cost, history = {"diverged": True}, []
         with marked(weights, scratch, arm=snakemake.wildcards.arm, point=bool(point)):
-            cost, history = make_first_order(
+            made, history = make_first_order(
                 read_move("checkpoint", settings),
                 parent=Path(snakemake.input.lineage[0]),
                 data=Path(snakemake.input.data),
@@ -23,6 +23,7 @@ if __name__ == "__main__":  # training on several GPUs starts processes, which r
                 scratch=scratch,
                 processes=max(1, snakemake.resources.get("gpu", 0)),
             )
+            cost = made.model_dump()
         names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
         write_json(snakemake.output.cost, cost | names)
         steps = {"seed": int(snakemake.wildcards.seed), "steps": [vars(step) for step in history]}

@@ -7,7 +7,7 @@ with job(snakemake) as (settings, max_length):
     from holdfast.gap.make import make_gap
     from holdfast.settings.gap import GapSettings
 
-    found = make_gap(
+    gap = make_gap(
         GapSettings.model_validate(settings),
         arm=Path(snakemake.input.lineage[0]),
         data=Path(snakemake.input.data),
@@ -16,4 +16,5 @@ with job(snakemake) as (settings, max_length):
         scratch=Path(snakemake.params.scratch),
     )
     names = {name: snakemake.wildcards[name] for name in ("model", "arm")}
-    write_json(snakemake.output[0], names | {"seed": int(snakemake.wildcards.seed)} | found)
+    about = names | {"seed": int(snakemake.wildcards.seed)}
+    write_json(snakemake.output[0], about | gap.model_dump(mode="json"))

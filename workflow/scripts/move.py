@@ -15,4 +15,4 @@ with job(snakemake) as (stage, settings):
         weights=Path(snakemake.output.weights),
     )
     names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
-    write_json(snakemake.output.cost, cost | names)
+    write_json(snakemake.output.cost, cost.model_dump() | names)

@@ -20,7 +20,7 @@ with job(snakemake) as (settings, max_length, *point):
             selection=next(map(Path, snakemake.input.selection), None),
             weights=weights,
             scratch=scratch,
-        )
+        ).model_dump()
     names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
     write_json(snakemake.output.cost, cost | names)
 forget(scratch)

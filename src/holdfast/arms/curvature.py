@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any
 
-from holdfast.arms.replay_log import Curvature
+from holdfast.arms.replay_log import Curvature, ReplayLog
+from holdfast.settings.base import Strict
 from holdfast.settings.stages import ZerothOrder
 
 HIGH, LOW = 10.0, 1e-3  # times q / tr H
@@ -68,18 +68,28 @@ def rate_warnings(bent: Curvature, settings: ZerothOrder, clip: float, dimension
     return []
 
 
-def told_of_step(log: dict[str, Any]) -> dict[str, Any]:
-    """Return what a zeroth-order arm's log tells of its learning rate.
+class StepSize(Strict):
+    """What a zeroth-order arm's log tells of its learning rate.
 
     ``size`` is what the first step multiplied the gradient with, in expectation and at the peak
     learning rate; ``directions`` are q, and ``trace`` and ``standard_error`` those of its
     ``Curvature``.
     """
-    settings = ZerothOrder(**log["settings"])
-    return {
-        "learning_rate": settings.learning_rate,
-        "size": step_size(settings, log["steps"][0]["clip"], log["dimension"]),
-        "directions": settings.directions,
-        "trace": log["curvature"]["trace"],
-        "standard_error": log["curvature"]["standard_error"],
-    }
+
+    learning_rate: float
+    size: float
+    directions: int
+    trace: float
+    standard_error: float | None
+
+
+def told_of_step(log: ReplayLog) -> StepSize:
+    """Return the step size of a zeroth-order arm."""
+    settings = log.settings
+    return StepSize(
+        learning_rate=settings.learning_rate,
+        size=step_size(settings, log.steps[0].clip, log.dimension),
+        directions=settings.directions,
+        trace=log.curvature.trace,
+        standard_error=log.curvature.standard_error,
+    )

@@ -33,7 +33,7 @@ from torch.multiprocessing.spawn import ProcessException
 from holdfast.arms.first_order import identify, make_optimizer, train_steps, training_mode
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, collate
-from holdfast.engine.cost import measured
+from holdfast.engine.cost import Usage, measured
 from holdfast.engine.loss import input_device, response_nll
 from holdfast.errors import HoldfastError
 from holdfast.settings.stages import FirstOrder
@@ -49,8 +49,8 @@ def train_on_ranks(
     seed: int,
     scratch: Path,
     processes: int,
-) -> dict[str, Any]:
-    """Train the model that ``load`` returns, on ``processes`` GPUs; return what it cost.
+) -> Usage:
+    """Train the model that ``load`` returns, on ``processes`` GPUs; return what it took.
 
     Without a GPU the processes share the processor. Each calls ``load``, which must therefore be
     picklable, and gets the model and the examples. The result, that of ``train`` up to rounding,
@@ -77,8 +77,8 @@ def train_on_ranks(
         if answers.empty():
             raise
         raise answers.get() from None
-    cost: dict[str, Any] = answers.get()
-    return cost
+    usage: Usage = answers.get()
+    return usage
 
 
 def _rank(
@@ -91,7 +91,7 @@ def _rank(
     scratch: Path,
     answers: Any,
 ) -> None:
-    """Be one of the processes: join the others, train, and put the cost or the error."""
+    """Be one of the processes: join the others, train, and put the usage or the error."""
     # At the death of the process that started this one the kernel sends SIGINT (torch asks it to):
     # end at once, which Python's handler would not while this process waits for another.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -109,17 +109,19 @@ def _rank(
     )
     mesh = init_device_mesh(kind, (count,))
     try:
-        with measured() as cost:
+        with measured() as meter:
             model, examples = load()
             _train(model, examples, settings, seed, scratch, mesh)
     except HoldfastError as error:
         answers.put(error)
         raise
-    peak = torch.tensor(cost["peak_memory_bytes"], device=kind)
+    usage = meter.usage
+    peak = torch.tensor(usage.peak_memory_bytes, device=kind)
     distributed.all_reduce(peak)
     if rank == 0:
-        device = cost["device"] if kind == "cuda" else f"{count} x {cost['device']}"
-        answers.put(cost | {"peak_memory_bytes": int(peak), "device": device})
+        device = usage.device if kind == "cuda" else f"{count} x {usage.device}"
+        whole = {"peak_memory_bytes": int(peak), "device": device}
+        answers.put(usage.model_copy(update=whole))
     distributed.destroy_process_group()
 
 

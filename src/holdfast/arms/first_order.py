@@ -46,13 +46,13 @@ def make(settings: FirstOrder, task: Task) -> Trained:
         from holdfast.arms.distributed import train_on_ranks  # a second of imports
 
         load, processes = partial(_model_and_examples, task), task.processes
-        cost = train_on_ranks(load, settings, seed=seed, scratch=scratch, processes=processes)
+        usage = train_on_ranks(load, settings, seed=seed, scratch=scratch, processes=processes)
         loaded = load_arm(task.parent, cards={})
-        return Trained(cost, loaded, load_trained(scratch / CHECKPOINT, loaded.model))
-    with measured() as cost:
+        return Trained(usage, loaded, load_trained(scratch / CHECKPOINT, loaded.model))
+    with measured() as meter:
         loaded, examples = task.load()
         history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
-    return Trained(cost, loaded, history)
+    return Trained(meter.usage, loaded, history)
 
 
 def _model_and_examples(task: Task) -> tuple[Any, list[Example]]:

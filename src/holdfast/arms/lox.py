@@ -17,8 +17,8 @@ from torch import Tensor
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import device
-from holdfast.checkpoints.records import ArmRecord
-from holdfast.engine.cost import measured
+from holdfast.checkpoints.records import ArmRecord, checked
+from holdfast.engine.cost import Usage, measured
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.settings.stages import Lox
 
@@ -26,16 +26,16 @@ FACTORS = "factors.safetensors"
 LEFT, RIGHT = ".left", ".right"
 
 
-def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> dict[str, Any] | None:
+def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> Usage | None:
     """Keep the factors that this rank has of those in ``other``; at rank 0 there are none.
 
-    Returns what the decomposition cost, which every LoX arm counts as its own.
+    Returns what the decomposition took, which every LoX arm counts as its own.
     """
     if not settings.rank:
         return None
     save_file(first_factors(load_file(other / FACTORS), settings.rank), made / FACTORS)
-    cost: dict[str, Any] = read_json(cost_of_factors(other))
-    return cost
+    path = cost_of_factors(other)
+    return checked(Usage, read_json(path), str(path))
 
 
 def apply(model: Any, folder: Path, record: ArmRecord) -> None:
@@ -47,15 +47,15 @@ def apply(model: Any, folder: Path, record: ArmRecord) -> None:
         extrapolate(model, load_file(folder / FACTORS), settings)
 
 
-def make_factors(folder: Path, *, aligned: Path, base: Path, rank: int) -> dict[str, Any]:
+def make_factors(folder: Path, *, aligned: Path, base: Path, rank: int) -> Usage:
     """Store the top ``rank`` factors of what alignment changed, for every LoX arm of the two.
 
-    Returns the cost, which belongs in the file ``cost_of_factors``: LoX arms count it as theirs.
+    Returns its usage, which belongs in the file ``cost_of_factors``: LoX arms count it as theirs.
     """
-    with measured() as cost, atomic_dir(folder) as made:
+    with measured() as meter, atomic_dir(folder) as made:
         after, before = (load_arm(arm, cards={}).model for arm in (aligned, base))
         save_file(change_factors(after, before, rank, device()), made / FACTORS)
-    return cost
+    return meter.usage
 
 
 def cost_of_factors(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from holdfast.arms.compute import first_order_passes
 from holdfast.arms.finite import require_finite
@@ -17,6 +16,7 @@ from holdfast.arms.zeroth_order import STEPS
 from holdfast.checkpoints.export import save_checkpoint
 from holdfast.checkpoints.load import CHECKPOINT
 from holdfast.checkpoints.records import describe_arm
+from holdfast.engine.cost import Cost
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.settings.stages import FirstOrder, ZerothOrder
 
@@ -32,7 +32,7 @@ def make_first_order(
     weights: Path,
     scratch: Path,
     processes: int = 1,
-) -> tuple[dict[str, Any], list[TrainingStep]]:
+) -> tuple[Cost, list[TrainingStep]]:
     """Train the arm in folder ``parent``, store a checkpoint in ``weights``; return cost and steps.
 
     The stage is the one that ``settings`` are of. See ``task.Task`` for the rest; call ``forget``
@@ -49,9 +49,14 @@ def make_first_order(
     with atomic_dir(weights) as made:
         save_checkpoint(trained.loaded.model, trained.loaded.tokenizer, made / CHECKPOINT)
         describe_arm(made, weights, stage, parent, seed, settings)
-    about = {"stage": stage, "steps": settings.steps, "resumed": resumed}
-    passes = {"forward_passes": first_order_passes(settings)}
-    return trained.cost | about | passes, trained.history
+    cost = Cost(
+        stage=stage,
+        steps=settings.steps,
+        resumed=resumed,
+        forward_passes=first_order_passes(settings),
+        **trained.usage.model_dump(),
+    )
+    return cost, trained.history
 
 
 def make_zeroth_order(
@@ -64,7 +69,7 @@ def make_zeroth_order(
     selection: Path | None,
     weights: Path,
     scratch: Path,
-) -> dict[str, Any]:
+) -> Cost:
     """Refine the arm in folder ``parent`` and store the replay log in ``weights``; return the cost.
 
     The stage is the one that ``settings`` are of. See ``task.Task`` for the rest; call ``forget``
@@ -83,8 +88,13 @@ def make_zeroth_order(
     with atomic_dir(weights) as made:
         write_json(made / REPLAY_LOG, refined.log)
         describe_arm(made, weights, stage, parent, seed, settings)
-    about = {"stage": stage, "steps": settings.steps, "resumed": resumed}
-    return refined.cost | about | {"forward_passes": refined.forward_passes}
+    return Cost(
+        stage=stage,
+        steps=settings.steps,
+        resumed=resumed,
+        forward_passes=refined.forward_passes,
+        **refined.usage.model_dump(),
+    )
 
 
 def forget(scratch: Path) -> None:

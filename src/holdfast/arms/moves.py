@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from holdfast.arms.stages import stage_module, stage_of
 from holdfast.checkpoints.records import describe_arm
-from holdfast.engine.cost import measured
+from holdfast.engine.cost import Cost, measured
 from holdfast.files.atomic import atomic_dir
 from holdfast.settings.stages import Move
 
@@ -19,7 +18,7 @@ def make_move(
     other: Path | None,
     seed: int,
     weights: Path,
-) -> dict[str, Any]:
+) -> Cost:
     """Store in ``weights`` the move that makes an arm of the one in ``parent``; return the cost.
 
     The stage is the one that ``settings`` are of. ``other`` is the arm that a control imitates, the
@@ -29,11 +28,9 @@ def make_move(
         HoldfastError: a control imitates an arm that did not move.
     """
     stage = stage_of(settings)
-    with measured() as cost, atomic_dir(weights) as made:
+    with measured() as meter, atomic_dir(weights) as made:
         before = stage_module(stage).make(made, settings, parent=parent, other=other, seed=seed)
         read = other if settings.loads_other else None
         describe_arm(made, weights, stage, parent, seed, settings, read)
-    if before:
-        cost["wall_s"] += before["wall_s"]
-        cost["peak_memory_bytes"] = max(cost["peak_memory_bytes"], before["peak_memory_bytes"])
-    return cost | {"stage": stage, "steps": 0, "resumed": False, "forward_passes": 0}
+    usage = meter.usage.after(before) if before else meter.usage
+    return Cost(stage=stage, steps=0, resumed=False, forward_passes=0, **usage.model_dump())

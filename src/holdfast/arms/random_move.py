@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.records import ArmRecord, checked
@@ -15,16 +15,15 @@ from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
 from holdfast.numerics.noise import add_normal_, normal
 from holdfast.numerics.stream import Key, key
+from holdfast.settings.base import Strict
 from holdfast.settings.stages import RandomMove
 
 PURPOSE = "random_move"
 MOVE = "move.json"
 
 
-class DescribedMove(BaseModel):
+class DescribedMove(Strict):
     """A move as it is stored: Euclidean norm of the whole, and what multiplies each normal."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     seed: int
     draw: int

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from holdfast.checkpoints.records import checked
 from holdfast.errors import HoldfastError
+from holdfast.settings.base import Strict
 from holdfast.settings.stages import ZerothOrder
 
 REPLAY_LOG = "replay.json"
@@ -18,15 +19,13 @@ Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Field(ge=0, le=LARGEST)]
 
 
-class Step(BaseModel):
+class Step(Strict):
     """What replays one step, then what it did.
 
     ``coefficients[j]`` multiplies the standard normal tensors of direction j; their sum times
     ``clip`` is the estimated gradient, to which weight decay and momentum are applied as in
     torch.optim.SGD (decay coupled, after clipping; no dampening). Moves are of the float32 copy.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     step: int
     learning_rate: Positive
@@ -41,13 +40,11 @@ class Step(BaseModel):
     changed_share: float
 
 
-class Curvature(BaseModel):
+class Curvature(Strict):
     """tr H over the parameters that move, on the first step's samples, where they start.
 
     ``loss`` is f there; ``standard_error`` is over the step's directions, None where there was one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     loss: float
     trace: float
@@ -59,10 +56,8 @@ class Curvature(BaseModel):
         return self.trace > 2 * (self.standard_error or 0.0)
 
 
-class ReplayLog(BaseModel):
+class ReplayLog(Strict):
     """A whole log: what was refined, with which settings, and every step."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     arm: Literal["zeroth_order", "sign_flip"]
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None

@@ -43,7 +43,7 @@ def make(settings: SmoothedFirstOrder, task: Task) -> Trained:
     Raises:
         HoldfastError: the loss or the gradient is no finite number; a layer does not exist.
     """
-    with measured() as cost:
+    with measured() as meter:
         loaded, examples = task.load()
         history = train_smoothed(
             loaded.model,
@@ -53,7 +53,7 @@ def make(settings: SmoothedFirstOrder, task: Task) -> Trained:
             seed=task.seed,
             scratch=task.scratch,
         )
-    return Trained(cost, loaded, history)
+    return Trained(meter.usage, loaded, history)
 
 
 def train_smoothed(

@@ -10,6 +10,7 @@ from holdfast.arms.load import load_arm
 from holdfast.arms.training_state import TrainingStep
 from holdfast.checkpoints.load import Loaded, Needs
 from holdfast.engine.batches import Example, encode_pairs
+from holdfast.engine.cost import Usage
 from holdfast.files.atomic import read_json, read_jsonl
 
 
@@ -41,17 +42,17 @@ class Task:
 
 
 class Trained(NamedTuple):
-    """A trained model, what training it cost, and its steps."""
+    """A trained model, what training it took, and its steps."""
 
-    cost: dict[str, Any]
+    usage: Usage
     loaded: Loaded
     history: list[TrainingStep]
 
 
 class Refined(NamedTuple):
-    """A refined model, what refining it cost, and the log that makes it from its parent."""
+    """A refined model, what refining it took, and the log that makes it from its parent."""
 
-    cost: dict[str, Any]
+    usage: Usage
     loaded: Loaded
     log: dict[str, Any]
     forward_passes: float

@@ -59,14 +59,14 @@ def make(settings: ZerothOrder, task: Task) -> Refined:
     def needs(shape: Shape) -> int:
         return zeroth_order(shape, settings, task.max_length, len(layers) if layers else None)
 
-    with measured() as cost:
+    with measured() as meter:
         loaded, examples = task.load(needs)
         journal = task.scratch / STEPS
         log = refine(
             loaded.model, examples, settings, layers=layers, seed=task.seed, journal=journal
         )
     passes = zeroth_order_passes(settings, layers, len(decoder_layers(loaded.model)))
-    return Refined(cost, loaded, log, passes)
+    return Refined(meter.usage, loaded, log, passes)
 
 
 @torch.no_grad()

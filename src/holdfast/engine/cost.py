@@ -6,36 +6,82 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from holdfast.settings.base import Strict
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 
 
-@contextmanager
-def measured() -> Iterator[dict[str, Any]]:
-    """Yield a dictionary that holds the block's cost once it has ended.
+class Usage(Strict):
+    """What some work took.
 
     ``wall_s`` is in seconds. ``peak_memory_bytes`` is the peak of allocated GPU memory, summed over
     GPUs; without a GPU it is the growth of the process's resident memory, at its peak.
     """
-    cost: dict[str, Any] = {}
+
+    wall_s: float
+    peak_memory_bytes: int
+    memory_kind: str
+    device: str
+
+    def after(self, earlier: Usage) -> Usage:
+        """Return this usage and that of ``earlier`` work that it stands on, as one."""
+        return self.model_copy(
+            update={
+                "wall_s": self.wall_s + earlier.wall_s,
+                "peak_memory_bytes": max(self.peak_memory_bytes, earlier.peak_memory_bytes),
+            }
+        )
+
+
+class Cost(Usage):
+    """The content of an arm's cost.json, beside the arm's name: what making it took.
+
+    ``resumed`` says that a killed job had done some of it, which ``wall_s`` leaves out;
+    ``forward_passes`` are of one sample.
+    """
+
+    stage: str
+    steps: int
+    resumed: bool
+    forward_passes: int | float
+
+
+@dataclass
+class Meter:
+    """Holds the usage of a block once it has ended."""
+
+    _usage: Usage | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What the block took."""
+        assert self._usage is not None, "the block has not ended"
+        return self._usage
+
+
+@contextmanager
+def measured() -> Iterator[Meter]:
+    """Yield a meter of the block's usage."""
+    meter = Meter()
     baseline = _reset_peak()
     start = time.perf_counter()
-    yield cost
+    yield meter
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    cost["wall_s"] = round(time.perf_counter() - start, 3)
-    cost["peak_memory_bytes"] = _peak() - baseline
-    cost["memory_kind"] = (
-        "allocated GPU memory"
+    meter._usage = Usage(
+        wall_s=round(time.perf_counter() - start, 3),
+        peak_memory_bytes=_peak() - baseline,
+        memory_kind="allocated GPU memory"
         if torch.cuda.is_available()
-        else "resident memory above that of the process before the stage"
+        else "resident memory above that of the process before the stage",
+        device=_device_name(),
     )
-    cost["device"] = _device_name()
 
 
 def _reset_peak() -> int:

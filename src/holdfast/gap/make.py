@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-from holdfast.arms.curvature import told_of_step
+from holdfast.arms.curvature import StepSize, told_of_step
 from holdfast.arms.load import load_arm
-from holdfast.arms.replay_log import REPLAY_LOG
+from holdfast.arms.replay_log import REPLAY_LOG, replay_log
 from holdfast.engine.batches import encode_pairs, make_batches
 from holdfast.engine.memory import gap
 from holdfast.files.atomic import read_json, read_jsonl, sha256
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash
-from holdfast.gap.measure import measure
+from holdfast.gap.measure import Gap, measure
+from holdfast.numerics.stream import STREAM
 from holdfast.settings.gap import GapSettings
 
 
 def make_gap(
     settings: GapSettings, *, arm: Path, data: Path, max_length: int, seed: int, scratch: Path
-) -> dict[str, Any]:
+) -> Gap:
     """Measure the arm in a weights folder on the safety pairs in ``data``; see ``measure``.
 
     Beside it, ``step`` is what the log of a zeroth-order arm tells of its learning rate
@@ -34,8 +34,13 @@ def make_gap(
     loaded = load_arm(arm, needs=lambda shape: gap(shape, settings, max_length))
     pairs = read_jsonl(data)[: settings.samples]
     batches = make_batches(encode_pairs(loaded.tokenizer, pairs, max_length), settings.batch_size)
-    found = measure(loaded.model, batches, settings, seed=seed, journal=journal)
+    around = measure(loaded.model, batches, settings, seed=seed, journal=journal)
     shutil.rmtree(scratch, ignore_errors=True)
-    log = read_json(arm / REPLAY_LOG) if (arm / REPLAY_LOG).exists() else {}
-    step = told_of_step(log) if log.get("arm") == "zeroth_order" else None
-    return {"samples": len(pairs), "data_sha256": sha256(data), **found, "step": step}
+    return Gap(samples=len(pairs), data_sha256=sha256(data), step=_step(arm), **around.model_dump())
+
+
+def _step(arm: Path) -> StepSize | None:
+    if not (arm / REPLAY_LOG).exists():
+        return None
+    log = replay_log(read_json(arm / REPLAY_LOG), STREAM)
+    return told_of_step(log) if log.arm == "zeroth_order" else None

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from holdfast.arms.curvature import StepSize
 from holdfast.engine.batches import Batch
 from holdfast.engine.loss import response_loss
 from holdfast.engine.parameters import put_noise, restored
@@ -23,21 +24,47 @@ from holdfast.files.journal import Journal
 from holdfast.gap import gradient
 from holdfast.numerics.stream import key
 from holdfast.progress import track
+from holdfast.settings.base import Strict
 from holdfast.settings.gap import GapSettings
 
 PURPOSE = "robustness_gap"
 
 
+class Gradient(Strict):
+    """|grad f(theta)|^2 as ``square``; as ``smoothed``, for every rho, an unbiased estimate of
+    |grad f_rho(theta)|^2 and its standard error, None where there was one pair of copies."""
+
+    square: float
+    smoothed: list[tuple[float, float | None]]
+
+
+class Around(Strict):
+    """What there is around an arm.
+
+    ``loss`` is f(theta), in nats a response token; ``plus`` and ``minus`` are f(theta + rho v) and
+    f(theta - rho v), a list over draws for every rho. ``gradient`` is None unless it is measured.
+    """
+
+    rho: list[float]
+    loss: float
+    plus: list[list[float]]
+    minus: list[list[float]]
+    gradient: Gradient | None
+
+
+class Gap(Around):
+    """The content of gap.json, beside what it is of; ``step`` is of zeroth-order arms alone."""
+
+    samples: int
+    data_sha256: str
+    step: StepSize | None
+
+
 @torch.no_grad()
 def measure(
     model: Any, batches: Sequence[Batch], settings: GapSettings, *, seed: int, journal: Journal
-) -> dict[str, Any]:
+) -> Around:
     """Return what there is around ``model``, which is left as it was, bit for bit.
-
-    ``loss`` is f(theta), in nats a response token; ``plus`` and ``minus`` are f(theta + rho v) and
-    f(theta - rho v), a list over draws for every rho. ``gradient``, unless no gradient is measured,
-    holds |grad f(theta)|^2 as ``square`` and, for every rho, an unbiased estimate of
-    |grad f_rho(theta)|^2 with its standard error as ``smoothed``.
 
     A killed job goes on from ``journal``. Memory beside the model: a copy of it and, for gradients,
     a float32 copy.
@@ -59,28 +86,29 @@ def measure(
         for kind, rho, draw in track(parts, "robustness gap"):
             name = f"{kind} {rho} {draw}"
             if name not in journal and kind == "losses":
-                found: list[Any] = []
-                for one in settings.rho:
-                    for scale in (one, -one):
+                both: list[float] = []  # ways, for every rho
+                for size in settings.rho:
+                    for scale in (size, -size):
                         at(scale, draw)
-                        found.append(_finite(response_loss(model, batches), f"loss at rho {one:g}"))
-                journal.append(name, found)
+                        both.append(_finite(response_loss(model, batches), f"loss at rho {size:g}"))
+                journal.append(name, both)
             elif name not in journal:
                 journal.append(name, _square(model, batches, rho, settings.gradient_copies, at))
     losses = [journal[f"losses 0.0 {draw}"] for draw in range(settings.draws)]
     sizes = range(len(settings.rho))
-    return {
-        "rho": settings.rho,
-        "loss": journal["loss"],
-        "plus": [[row[2 * size] for row in losses] for size in sizes],
-        "minus": [[row[2 * size + 1] for row in losses] for size in sizes],
-        "gradient": {
-            "square": journal["gradient 0.0 0"][0],
-            "smoothed": [journal[f"gradient {rho} 0"] for rho in settings.rho],
-        }
-        if settings.gradient_copies
-        else None,
-    }
+    gradients = None
+    if settings.gradient_copies:
+        gradients = Gradient(
+            square=journal["gradient 0.0 0"][0],
+            smoothed=[tuple(journal[f"gradient {rho} 0"]) for rho in settings.rho],
+        )
+    return Around(
+        rho=settings.rho,
+        loss=journal["loss"],
+        plus=[[row[2 * size] for row in losses] for size in sizes],
+        minus=[[row[2 * size + 1] for row in losses] for size in sizes],
+        gradient=gradients,
+    )
 
 
 def _square(
@@ -106,15 +134,15 @@ def _square(
             gradient.add_gradient(model, batches, mean, 1 / (pairs * len(signs)))
     if not rho:
         return _finite(gradient.square(mean), "squared gradient"), None
-    found = []
+    products = []
     for draw in range(pairs, 2 * pairs):
         inner = []
         for scale in signs:
             at(scale, draw)
             inner.append(gradient.along(model, batches, mean))
-        found.append(_finite(fmean(inner), f"gradient at rho {rho:g}"))
-    error = math.sqrt(2 / pairs) * stdev(found) if pairs > 1 else None
-    return fmean(found), error
+        products.append(_finite(fmean(inner), f"gradient at rho {rho:g}"))
+    error = math.sqrt(2 / pairs) * stdev(products) if pairs > 1 else None
+    return fmean(products), error
 
 
 def _finite(value: float, what: str) -> float:

@@ -16,11 +16,12 @@ from holdfast.arms.curvature import (
     step_size,
     told_of_step,
 )
-from holdfast.arms.replay_log import Curvature
+from holdfast.arms.replay_log import Curvature, replay_log
 from holdfast.arms.schedule import sample_indices
 from holdfast.arms.zeroth_order import PURPOSE, refine
 from holdfast.engine.batches import make_batches
 from holdfast.engine.loss import response_loss
+from holdfast.numerics.stream import STREAM
 from holdfast.settings.stages import ZerothOrder
 
 EIGENVALUES = torch.linspace(0.5, 2.0, 40, dtype=torch.float64)
@@ -109,6 +110,6 @@ def test_a_refinement_logs_the_curvature_of_its_first_samples(tmp_path: Path) ->
     first = log["steps"][0]
     bend = (first["loss_plus"] + first["loss_minus"] - 2 * loss) / 0.05**2
     assert log["curvature"]["trace"] == pytest.approx(bend, rel=1e-3)
-    told = told_of_step(log)
-    assert told["size"] == pytest.approx(0.01 * first["clip"])
-    assert (told["directions"], told["trace"]) == (6, log["curvature"]["trace"])
+    told = told_of_step(replay_log(log, STREAM))
+    assert told.size == pytest.approx(0.01 * first["clip"])
+    assert (told.directions, told.trace) == (6, log["curvature"]["trace"])

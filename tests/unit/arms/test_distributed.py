@@ -99,7 +99,7 @@ def on_ranks(
     count: int, chosen: FirstOrder, scratch: Path, made: Any = load
 ) -> tuple[Any, list[TrainingStep]]:
     cost = train_on_ranks(made, chosen, seed=3, scratch=scratch, processes=count)
-    assert cost["peak_memory_bytes"] > 0
+    assert cost.peak_memory_bytes > 0
     model, _ = made()
     return model, load_trained(scratch / CHECKPOINT, model)
 
@@ -226,7 +226,7 @@ def test_a_job_on_two_processes_stores_what_a_job_on_one_does(tmp_path: Path) ->
             scratch=scratch,
             processes=count,
         )
-        assert cost["steps"] == 3
+        assert cost.steps == 3
         forget(scratch)
         assert not any(scratch.iterdir())
         model = AutoModelForCausalLM.from_pretrained(weights / "checkpoint")

@@ -15,6 +15,7 @@ from holdfast.arms.load import load_arm
 from holdfast.arms.moves import make_move
 from holdfast.arms.stages import stage_module, stage_of
 from holdfast.checkpoints.records import ArmRecord
+from holdfast.engine.cost import Usage
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
 from holdfast.settings.arms import STAGES, _Swept, read_move
@@ -41,9 +42,9 @@ def scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that the package does not have."""
     module = ModuleType("holdfast.arms.scale")
 
-    def make(made: Path, settings: Scale, **_: Any) -> dict[str, Any]:
+    def make(made: Path, settings: Scale, **_: Any) -> Usage:
         write_json(made / "scale.json", settings.factor)
-        return {"wall_s": 1000.0, "peak_memory_bytes": 0}
+        return Usage(wall_s=1000.0, peak_memory_bytes=0, memory_kind="", device="")
 
     @torch.no_grad()
     def apply(model: Any, folder: Path, record: ArmRecord) -> None:
@@ -69,8 +70,8 @@ def base(tmp_path: Path) -> Path:
 def test_an_arm_of_a_new_stage_is_made_and_loaded(base: Path, tmp_path: Path) -> None:
     weights = tmp_path / "scaled"
     cost = make_move(Scale(factor=3.0), parent=base, other=None, seed=0, weights=weights)
-    assert cost["stage"] == "scale"
-    assert cost["wall_s"] > 1000
+    assert cost.stage == "scale"
+    assert cost.wall_s > 1000
     assert read_json(weights / "arm.json")["stage"] == "scale"
     start = tiny_llama.state(load_arm(base).model)
     for name, tensor in tiny_llama.state(load_arm(weights).model).items():

@@ -278,9 +278,9 @@ for stage in (zeroth_order, sensitivity, generation, first_order, snip_scores, g
     child = os.fork()  # each from the same memory, with the imports done
     if child == 0:
         stage(made(tiny))  # reads the libraries' own pages
-        with measured() as cost:
+        with measured() as meter:
             stage(made(config))
-        print(stage.__name__, cost["peak_memory_bytes"], flush=True)
+        print(stage.__name__, meter.usage.peak_memory_bytes, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 """

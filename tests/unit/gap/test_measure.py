@@ -32,9 +32,9 @@ BATCHES = make_batches(EXAMPLES, 3)
 
 def run(path: Path, model: Any = None, **changes: Any) -> dict[str, Any]:
     settings = GapSettings(**{"rho": [0.02, 0.05], "draws": 3, "gradient_copies": 8} | changes)
-    return measure(
-        model or tiny_llama.model(), BATCHES, settings, seed=7, journal=Journal(path, {})
-    )
+    model = model or tiny_llama.model()
+    around = measure(model, BATCHES, settings, seed=7, journal=Journal(path, {}))
+    return around.model_dump(mode="json")
 
 
 def moved(scale: float, draw: int) -> Any:
@@ -167,10 +167,11 @@ def test_an_arm_is_measured_from_its_folder(tmp_path: Path) -> None:
         scratch=tmp_path / "scratch",
     )
     settings = GapSettings(rho=[0.02], draws=2, samples=4, gradient_copies=4)
-    found = {
+    made = {
         name: make_gap(settings, **common, arm=tmp_path / name, scratch=tmp_path / "scratch")
         for name in ("base", "zo")
     }
+    found = {name: gap.model_dump() for name, gap in made.items()}
     assert found["base"]["step"] is None
     assert found["zo"]["step"]["directions"] == 2
     assert found["zo"]["loss"] != found["base"]["loss"]
