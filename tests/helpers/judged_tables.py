@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.results.tables.build import build_table
-from holdfast.results.tables.flips import Behaviors
+from built import build_table
+from holdfast.results.measured.inputs import Behaviors
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex

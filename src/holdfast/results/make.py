@@ -16,13 +16,14 @@ from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.results.figures.draw import write_figure
+from holdfast.results.measured.inputs import Context, read_inputs
 from holdfast.results.summary import Outputs, summarize
-from holdfast.results.tables.build import AnyTable, write_table
-from holdfast.results.tables.flips import Behaviors
+from holdfast.results.tables.build import build_table, save_table
 from holdfast.results.tables.render.terminal import pages
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.labels import Labels
 from holdfast.settings.perturbations import Perturbation, noise_seed
+from holdfast.settings.tables import TableSettings
 
 
 def make_summary(
@@ -79,7 +80,7 @@ def _noise_seeds(settings: Perturbation, seed: int) -> dict[str, list[int]]:
 
 def make_table(
     name: str,
-    settings: AnyTable,
+    settings: TableSettings,
     labels: Labels,
     inputs: Sequence[Path],
     prefix: str,
@@ -90,9 +91,9 @@ def make_table(
 
     ``behaviors``: the file of the behaviors, for a table that names them.
     """
-    named = [Behaviors(read_jsonl(path), sha256(path)) for path in behaviors]
-    found = [read_json(path) for path in inputs]
-    table = write_table(name, settings, found, prefix, labels, *named, meaningless=meaningless)
+    context = Context(labels, meaningless)
+    table = build_table(name, settings, read_inputs(inputs, behaviors), context)
+    save_table(table, prefix)
     write_text(f"{prefix}.txt", pages(table))
 
 
@@ -105,5 +106,4 @@ def make_figure(
     meaningless: bool,
 ) -> None:
     """Write ``<prefix>.svg`` and ``<prefix>.png``."""
-    found = [read_json(path) for path in inputs]
-    write_figure(name, settings, found, prefix, labels, meaningless=meaningless)
+    write_figure(name, settings, read_inputs(inputs), prefix, Context(labels, meaningless))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
 from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
 from holdfast.settings.cells import level_name
@@ -25,14 +26,9 @@ if TYPE_CHECKING:
 Bars = tuple[list[tuple[str, str]], list[list[Estimate]]]
 
 
-def draw(
-    settings: AsrBarsFigure,
-    summaries: Sequence[Summary],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
-) -> None:
-    """Draw the figure from the content of summary.json files, one panel a model."""
+def draw(settings: AsrBarsFigure, inputs: Inputs, out_prefix: str | Path, context: Context) -> None:
+    """Draw the figure, one panel a model."""
+    summaries, labels = inputs.summaries, context.labels
     arms = Arms(summaries)
     models = arms.models(settings.models)
     measured = [bars(settings, arms, model, labels) for model in models]
@@ -46,7 +42,7 @@ def draw(
             ax.set_title(printable(labels.model(model)))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
-        meaningless = meaningless or any(summary["meaningless"] for summary in shown)
+        meaningless = context.meaningless or any(summary["meaningless"] for summary in shown)
         style.finish(figure, settings.title, _note(settings, shown, measured), meaningless)
         style.save(figure, out_prefix)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
 from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
 from holdfast.settings.figures import AsrCurveFigure
@@ -23,13 +24,10 @@ Curve = list[tuple[float, Estimate]]  # strength, from 0 on, and average ASR
 
 
 def draw(
-    settings: AsrCurveFigure,
-    summaries: Sequence[Summary],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: AsrCurveFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of summary.json files."""
+    """Draw the figure, one panel a model and perturbation."""
+    summaries, labels = inputs.summaries, context.labels
     arms = Arms(summaries)
     models = arms.models(settings.models)
     panels = [(model, name) for model in models for name in settings.perturbations]
@@ -47,7 +45,7 @@ def draw(
             ax.set_xlabel(printable(what.symbol))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
-        meaningless = meaningless or any(summary["meaningless"] for summary in shown)
+        meaningless = context.meaningless or any(summary["meaningless"] for summary in shown)
         note = _note(settings, shown[0], labels, measured)
         style.finish(figure, settings.title, note, meaningless)
         style.save(figure, out_prefix)

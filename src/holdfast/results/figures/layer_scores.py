@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.results.figures import style
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import LayerScoresFigure, ScoreSeries
-from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:
@@ -33,13 +33,10 @@ class Line:
 
 
 def draw(
-    settings: LayerScoresFigure,
-    selections: Sequence[Selection],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: LayerScoresFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of selection.json files, one panel a model."""
+    """Draw the figure, one panel a model."""
+    selections, labels = inputs.selections, context.labels
     models = (
         list(dict.fromkeys(selection["model"] for selection in selections))
         if settings.models == "all"
@@ -56,7 +53,7 @@ def draw(
         axes[-1].set_xlabel("Decoder layer")
         style.legend(axes[0])
         note = "Filled: layers the selection chose. Bars: ± one standard error over draws."
-        style.finish(figure, settings.title, note, meaningless)
+        style.finish(figure, settings.title, note, context.meaningless)
         style.save(figure, out_prefix)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.results.figures import style
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import LossCurveFigure
 from holdfast.settings.labels import Labels
 from holdfast.text import printable
@@ -33,13 +34,10 @@ class Curve:
 
 
 def draw(
-    settings: LossCurveFigure,
-    histories: Sequence[History],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: LossCurveFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of history.json files, one panel a model."""
+    """Draw the figure, one panel a model."""
+    histories, labels = inputs.histories, context.labels
     models = (
         list(dict.fromkeys(history["model"] for history in histories))
         if settings.models == "all"
@@ -55,7 +53,7 @@ def draw(
             _panel(ax, curves)
             ax.set_title(printable(labels.model(model)))
         style.legend(axes[0])
-        style.finish(figure, settings.title, _note(settings, panels), meaningless)
+        style.finish(figure, settings.title, _note(settings, panels), context.meaningless)
         style.save(figure, out_prefix)
 
 

@@ -7,7 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import tone
+from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -28,18 +30,12 @@ ROWS = (
 )
 
 
-def cost_table(
-    name: str,
-    settings: CostTable,
-    costs: Sequence[Cost],
-    labels: Labels,
-    meaningless: bool = False,
-) -> Table:
+def build(name: str, settings: CostTable, inputs: Inputs, context: Context) -> Table:
     """Build a cost table: arms as columns, ratios to the first arm; seeds are averaged.
 
-    ``costs``: the content of the cost.json files; ``meaningless``: a model shown is random or
-    untrained, which they do not say. Raises HoldfastError naming a missing one.
+    Raises HoldfastError naming a missing cost.json.
     """
+    costs, labels = inputs.costs, context.labels
     present = list(dict.fromkeys(cost.get("model", "") for cost in costs))
     models = present if settings.models == "all" else settings.models
     if not models:
@@ -59,11 +55,11 @@ def cost_table(
         ]
         rows.append((Cell("Steps"), *map(Cell, steps)))
         blocks.append(Block(labels.model(model), "", tuple(rows)))
-    return Table(
+    table = Table(
         name,
         settings.title,
         settings.caption,
-        BANNER if meaningless else "",
+        BANNER if context.meaningless else "",
         (),
         ("Metric", *map(labels.arm, settings.arms)),
         1,
@@ -71,6 +67,7 @@ def cost_table(
         _notes(settings, shown, labels),
         tuple(records),
     )
+    return compared(table, settings.published, labels) if settings.published else table
 
 
 def _of_arm(costs: Sequence[Cost], model: str, arm: str) -> list[Cost]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Behaviors, Context, Inputs
 from holdfast.results.measured.metrics import Metric, Tone, judges_of
 from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.tables.grid import (
@@ -32,14 +33,6 @@ COLUMNS = (
 )  # fmt: skip
 COMPLIED, REFUSED = "refused → complied", "complied → refused"
 LONGEST = 60
-
-
-@dataclass(frozen=True)
-class Behaviors:
-    """The behaviors that were tested: rows with id and category, and their file's SHA-256."""
-
-    rows: Sequence[Mapping[str, Any]]
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -90,18 +83,12 @@ class Flip:
         return len(self.flipped), sum(sides.size for sides in self.flipped.values())
 
 
-def flips_table(
-    name: str,
-    settings: FlipsTable,
-    summaries: Sequence[Summary],
-    labels: Labels,
-    behaviors: Behaviors | None,
-) -> Table:
+def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> Table:
     """Build the list, grouped by cell and direction; raise HoldfastError when an input is missing.
 
     Its CSV has columns of its own: a line for each judge of each flip, none left out.
     """
-    arms = Arms(summaries)
+    arms, labels = Arms(inputs.summaries), context.labels
     blocks: list[Block] = []
     lines: list[tuple[str, ...]] = []
     notes = [_rule(settings, labels)]
@@ -111,7 +98,7 @@ def flips_table(
         summary = arms.find(model, settings.arm)
         reference = arms.find(model, settings.reference.arm)
         require_same_behaviors(summary, reference)
-        rows = _rows(summary, behaviors)
+        rows = _rows(summary, inputs.behaviors)
         judges = judges_of(summary, settings.metrics)
         names = [judge.name for judge in judges]
         compared = list(_compared(settings, summary, reference, labels))

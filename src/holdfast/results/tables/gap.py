@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from holdfast.results.measured.around import (
     Around,
-    Gap,
     around,
     models_of,
 )
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import arrow, tone
 from holdfast.results.tables.grid import (
     BANNER,
@@ -29,18 +29,13 @@ DIGITS = 9  # a change that is smaller is none
 ABSENT = Cell("–")
 
 
-def gap_table(
-    name: str,
-    settings: GapTable,
-    files: Sequence[Gap],
-    labels: Labels,
-    meaningless: bool = False,
-) -> Table:
-    """Build the table from the content of gap.json files: a section an arm, a row a rho.
+def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Table:
+    """Build the table: a section an arm, a row a rho.
 
     The first row, at rho = 0, holds f and |grad f|^2 themselves. Raises HoldfastError naming what
     is missing or cannot be compared.
     """
+    files, labels = inputs.gaps, context.labels
     arms = list(dict.fromkeys([*settings.arms, *settings.references.values()]))
     blocks, records = [], []
     models = models_of(files, settings.models)
@@ -58,7 +53,7 @@ def gap_table(
         name,
         settings.title,
         settings.caption,
-        BANNER if meaningless else "",
+        BANNER if context.meaningless else "",
         (),
         HEADINGS,
         1,

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import Metric, judges_of, show
 from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
 from holdfast.results.tables.grid import (
@@ -32,14 +33,12 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def judge_kappa_table(
-    name: str, settings: JudgeKappaTable, summaries: Sequence[Summary], labels: Labels
-) -> Table:
+def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context) -> Table:
     """Build the table, a block for each perturbation; raise HoldfastError when an input is missing.
 
     The looks at a behavior are its draws under every level of the perturbation and every arm.
     """
-    arms = Arms(summaries)
+    arms, labels = Arms(inputs.summaries), context.labels
     blocks: list[Block] = []
     records: list[Record] = []
     used: list[Summary] = []

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydantic import TypeAdapter
 
+from built import write_figure
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import (
@@ -21,7 +22,6 @@ from holdfast.results.figures import (
     loss_curve,
     style,
 )
-from holdfast.results.figures.draw import write_figure
 from holdfast.results.measured import cells
 from holdfast.results.measured.runs import Arms
 from holdfast.settings.figures import FigureSettings, ScoreSeries

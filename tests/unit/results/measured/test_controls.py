@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from built import build_table
 from holdfast.config import HoldfastError, load_settings
 from holdfast.plan import Plan
 from holdfast.results.measured import cells
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown

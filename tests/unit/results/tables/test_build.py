@@ -13,10 +13,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from statsmodels.stats.multitest import multipletests
 
+from built import build_table, write_table
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
-from holdfast.results.tables.build import build_table, write_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from built import build_table
 from holdfast.__main__ import overview
 from holdfast.config import load_settings
 from holdfast.config.published import place, read
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_text
 from holdfast.results.make import make_table
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
@@ -213,8 +214,8 @@ def test_the_papers_costs_have_no_interval() -> None:
 def test_show_prints_comparisons_when_asked(tmp_path: Path) -> None:
     inputs = []
     for arm in ("fo", "zo"):
-        inputs.append(tmp_path / f"{arm}.json")
-        inputs[-1].write_text(json.dumps(summary(arm)))
+        inputs.append(tmp_path / arm / "summary.json")
+        write_text(inputs[-1], json.dumps(summary(arm)))
     folder = tmp_path / "tables"
     make_table("table2", settings_of(NAMES), Labels(), inputs, str(folder / "table2"))
     make_table("plain", settings_of(None), Labels(), inputs, str(folder / "plain"))

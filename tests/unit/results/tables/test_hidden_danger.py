@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from built import build_table
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
 from holdfast.results.measured.metrics import metric_of
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.tidy import to_csv
 from judged_tables import (
     CALM,

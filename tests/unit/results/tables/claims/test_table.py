@@ -14,9 +14,9 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from built import build_table
 from holdfast import statistics
 from holdfast.config import HoldfastError
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown
