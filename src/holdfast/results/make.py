@@ -16,6 +16,7 @@ from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.results.figures.draw import write_figure
+from holdfast.results.measured.files import content_of
 from holdfast.results.measured.inputs import Context, read_inputs
 from holdfast.results.summary import Outputs, summarize
 from holdfast.results.tables.build import build_table, save_table
@@ -51,7 +52,7 @@ def make_summary(
             perturbations.items(), completions, utilities, strict=True
         )
     }
-    return summarize(
+    summary = summarize(
         model=model,
         arm=arm,
         seed=seed,
@@ -67,6 +68,7 @@ def make_summary(
         versions=versions(),
         dtype=about["dtype"],
     )
+    return dict(content_of(summary))
 
 
 def _noise_seeds(settings: Perturbation, seed: int) -> dict[str, list[int]]:

@@ -78,13 +78,13 @@ class MoreSettings(Settings):
 
 
 def build(name: str, settings: FakeTable, inputs: Inputs, context: Context) -> Table:
-    text = f"{context.labels.arm(settings.arm)}: {inputs.costs[0]['wall_s']}"
+    text = f"{context.labels.arm(settings.arm)}: {inputs.costs[0].wall_s}"
     blocks = (Block("", "", ((Cell(text),),)),)
     return Table(name, settings.title, "", "", (), ("Seconds",), 1, blocks, (), (), csv="seconds\n")
 
 
 def draw(settings: FakeFigure, inputs: Inputs, out_prefix: str | Path, _: Context) -> None:
-    write_text(f"{out_prefix}.svg", f"{settings.title} {len(inputs.histories[0]['steps'])}")
+    write_text(f"{out_prefix}.svg", f"{settings.title} {len(inputs.histories[0].steps)}")
 
 
 @pytest.fixture

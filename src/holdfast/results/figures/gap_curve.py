@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.figures import style
-from holdfast.results.measured.around import (
-    Around,
-    around,
-    models_of,
-)
+from holdfast.results.measured.around import Around, around
+from holdfast.results.measured.files import Gap, models_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import GapCurveFigure
 from holdfast.settings.labels import Labels
@@ -29,9 +26,8 @@ def draw(
 ) -> None:
     """Draw the figure, one panel a model."""
     files, labels = inputs.gaps, context.labels
-    panels = [
-        (model, around(files, model, settings.arms)) for model in models_of(files, settings.models)
-    ]
+    models = models_of(Gap, files, settings.models)
+    panels = [(model, around(files, model, settings.arms)) for model in models]
     with style.canvas(len(panels), 8.6, 3.6) as (figure, axes):
         for ax, (model, found) in zip(axes, panels, strict=True):
             _panel(ax, settings, found, labels)

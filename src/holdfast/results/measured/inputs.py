@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from holdfast.files.atomic import read_json, read_jsonl, sha256
+from holdfast.files.atomic import read_jsonl, sha256
+from holdfast.results.measured.files import (
+    ChosenLayers,
+    Cost,
+    File,
+    Gap,
+    History,
+    OracleAgreement,
+    Summary,
+)
 from holdfast.settings.labels import Labels
 
-Content = Mapping[str, Any]
+F = TypeVar("F", bound=File)
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,12 @@ class Behaviors:
 class Inputs:
     """The content of files by what they are, in the order models, arms and judges appear in."""
 
-    summaries: Sequence[Content] = ()
-    costs: Sequence[Content] = ()
-    gaps: Sequence[Content] = ()
-    histories: Sequence[Content] = ()
-    selections: Sequence[Content] = ()
-    agreements: Sequence[Content] = ()
+    summaries: Sequence[Summary] = ()
+    costs: Sequence[Cost] = ()
+    gaps: Sequence[Gap] = ()
+    histories: Sequence[History] = ()
+    selections: Sequence[ChosenLayers] = ()
+    agreements: Sequence[OracleAgreement] = ()
     behaviors: Behaviors | None = None
 
 
@@ -48,18 +57,21 @@ class Context:
 def read_inputs(paths: Iterable[Path], behaviors: Iterable[Path] = ()) -> Inputs:
     """Read a table's or figure's files; ``behaviors``: that of the behaviors, where it names them.
 
-    Raises HoldfastError naming a file that cannot be read.
+    Raises HoldfastError naming a file that cannot be read, or is not what its name says.
     """
-    contents: dict[str, list[Content]] = {}
-    for path in paths:
-        contents.setdefault(path.name.split(".")[-2], []).append(read_json(path))
+    every = list(paths)
+
+    def all_of(kind: type[F]) -> list[F]:
+        mine = [path for path in every if path.name.endswith(kind.name)]
+        return [kind.read(path) for path in mine]
+
     named = [Behaviors(read_jsonl(path), sha256(path)) for path in behaviors]
     return Inputs(
-        summaries=contents.get("summary", ()),
-        costs=contents.get("cost", ()),
-        gaps=contents.get("gap", ()),
-        histories=contents.get("history", ()),
-        selections=contents.get("selection", ()),
-        agreements=contents.get("agreement", ()),
+        summaries=all_of(Summary),
+        costs=all_of(Cost),
+        gaps=all_of(Gap),
+        histories=all_of(History),
+        selections=all_of(ChosenLayers),
+        agreements=all_of(OracleAgreement),
         behaviors=named[0] if named else None,
     )

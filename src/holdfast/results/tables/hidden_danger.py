@@ -91,7 +91,7 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
         name,
         settings.title,
         settings.caption,
-        BANNER if any(part.summary["meaningless"] for part in parts) else "",
+        BANNER if any(part.summary.meaningless for part in parts) else "",
         (),
         ("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
         3,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import OracleAgreement, none_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
 from holdfast.results.tables.grid import Block, Cell, Table
@@ -12,31 +15,32 @@ from holdfast.results.tables.tidy import Record
 from holdfast.settings.tables import JudgeAgreementTable
 from holdfast.statistics import rate
 
-GROUPS = ("clean", "noised")
+GROUPS: tuple[Literal["clean", "noised"], ...] = ("clean", "noised")
 
 
 def build(name: str, settings: JudgeAgreementTable, inputs: Inputs, _: Context) -> Table:
     """Build the table from the content of the agreement.json files, one a judge."""
     agreements = inputs.agreements
     if not agreements:
-        raise HoldfastError(f"table '{name}' has no agreement.json to read: check the judges first")
+        raise none_of(OracleAgreement)
     rows, records = [], []
     for agreement in agreements:
         for group in GROUPS:
-            n, agree = agreement[group]["n"], agreement[group]["agree"]
+            counted = agreement.clean if group == "clean" else agreement.noised
+            n, agree = counted.n, counted.agree
             if not 0 <= agree <= n or n == 0:
                 raise HoldfastError(
-                    f"agreement.json of judge '{agreement['judge']}' says {agree} of {n} {group} "
+                    f"agreement.json of judge '{agreement.judge}' says {agree} of {n} {group} "
                     "inputs agree: check the judge again"
                 )
             counts = np.zeros(n, dtype=np.int64)
             counts[:agree] = 1
             found = rate(counts, 1)
-            required = agreement["required"][group]
+            required = agreement.required[group]
             met = found.value >= required
             rows.append(
                 (
-                    Cell(agreement["judge"]),
+                    Cell(agreement.judge),
                     Cell(group),
                     Cell(f"{n:,}"),
                     Cell(show(found.value), interval=f"{found.low:.3f}–{found.high:.3f}"),
@@ -44,7 +48,7 @@ def build(name: str, settings: JudgeAgreementTable, inputs: Inputs, _: Context) 
                     Cell("yes" if met else "NO", tone="better" if met else "worse"),
                 )
             )
-            metric = f"agreement_{agreement['judge']}"
+            metric = f"agreement_{agreement.judge}"
             records.append(Record("", "", group, "", metric, "higher", found))
     return Table(
         name,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from built import build_table
+from built import build_table, pooled
 from holdfast.config import HoldfastError, load_settings
 from holdfast.plan import Plan
 from holdfast.results.measured import cells
@@ -38,7 +38,7 @@ def table_of(run: list[Any], **changes: Any) -> Any:
 
 
 def share(one: Any, metric: str = "harmbench") -> float:
-    hits, draws = cells.counts(cells.find_cell(one, "weight_noise", "2"), metric)
+    hits, draws = cells.counts(cells.find_cell(pooled(one), "weight_noise", "2"), metric)
     return float(hits.mean()) / draws
 
 

@@ -190,6 +190,7 @@ def test_the_papers_costs_have_no_interval() -> None:
     costs = [
         {"model": "m", "arm": arm, "stage": "s", "steps": 1, "device": "GPU", "wall_s": seconds}
         | {"memory_kind": "allocated", "peak_memory_bytes": mib * 2**20, "forward_passes": 9}
+        | {"resumed": False}
         for arm, (seconds, mib) in measured.items()
     ]
     table = build_table("table3", TypeAdapter(TableSettings).validate_python(entry), costs)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.controls import controls_of
+from holdfast.results.measured.files import Summary, models_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
 from holdfast.results.measured.runs import Arms
@@ -67,16 +68,13 @@ def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) ->
     labels = context.labels
     arms = Arms(inputs.summaries, settings.draws)
     files = [*inputs.gaps, *inputs.summaries, *inputs.costs]
-    present = list(dict.fromkeys(str(file.get("model", "")) for file in files))
-    models = present if settings.models == "all" else settings.models
-    if not models:
-        raise HoldfastError("there is no summary to show: run the evaluation first")
+    models = models_of(Summary, files, settings.models)
     rows = _judged(settings, models, arms, inputs, labels)
     blocks = [
         Block(labels.model(model), "", tuple(_row(row) for row in rows if row.model == model))
         for model in models
     ]
-    untrained = any(summary["meaningless"] for summary in inputs.summaries)
+    untrained = any(summary.meaningless for summary in inputs.summaries)
     return Table(
         name,
         settings.title,

@@ -45,7 +45,7 @@ def build(name: str, settings: RobustnessTable, inputs: Inputs, context: Context
         name,
         settings.title,
         settings.caption,
-        BANNER if any(part.summary["meaningless"] for part in parts) else "",
+        BANNER if any(part.summary.meaningless for part in parts) else "",
         groups,
         headings,
         text_columns,
