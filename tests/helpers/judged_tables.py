@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.results.tables.build import build_table
-from holdfast.results.tables.flips import Behaviors
+from built import build_table
+from holdfast.results.measured.inputs import Behaviors
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
@@ -49,6 +49,7 @@ def summary(arm: str, *found: dict[str, Any], **changes: Any) -> dict[str, Any]:
         metrics["lm_eval"] = metric("accuracy", "lm-eval", "higher")
     size = len(found[0]["outcomes"]["harmbench"][0])
     base = {"model": "m", "arm": arm, "seed": 0, "behaviors": size, "behaviors_sha256": "s"}
+    base |= {"schema": 2, "weights": "w", "versions": {}, "dtype": "float32"}
     base |= {"meaningless": False, "metrics": metrics, "cells": list(found)}
     return {**base, **changes}
 
@@ -91,7 +92,7 @@ QUIET = [2 + i / 50 for i in range(12)]
 
 def measured(nll: list[float] = QUIET, scores: str = "1" * 40 + "0" * 20) -> dict[str, Any]:
     perplexity = [{"nll": nll, "tokens": [64] * len(nll)}]
-    return {"perplexity": perplexity, "lm_eval": {"facts": {"scores": [scores]}}}
+    return {"perplexity": perplexity, "lm_eval": {"facts": {"metric": "acc", "scores": [scores]}}}
 
 
 SAFE, UNSAFE = "0" * 50 + "1" * 10, "1" * 40 + "0" * 20

@@ -56,7 +56,15 @@ def summary(arm: str = "original", *, model: str = "m", n: int = 40, **changes: 
         }
         for index, (perturbation, level, draws) in enumerate(CELLS)
     ]
-    base = {"schema": 1, "model": model, "arm": arm, "seed": 0, "behaviors": n, "dtype": "float32"}
+    base = {
+        "schema": 2,
+        "weights": "w",
+        "model": model,
+        "arm": arm,
+        "seed": 0,
+        "behaviors": n,
+        "dtype": "float32",
+    }
     base |= {"behaviors_sha256": "s", "meaningless": False, "versions": {}, "metrics": METRICS}
     return {**base, "cells": rows, **changes}
 

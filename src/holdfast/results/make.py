@@ -16,14 +16,15 @@ from holdfast.files.manifest import versions
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
 from holdfast.results.figures.draw import write_figure
-from holdfast.results.measured.merged import merged
+from holdfast.results.measured.files import content_of
+from holdfast.results.measured.inputs import Context, read_inputs
 from holdfast.results.summary import Outputs, summarize
-from holdfast.results.tables.build import AnyTable, write_table
-from holdfast.results.tables.flips import Behaviors
+from holdfast.results.tables.build import build_table, save_table
 from holdfast.results.tables.render.terminal import pages
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.labels import Labels
 from holdfast.settings.perturbations import Perturbation
+from holdfast.settings.tables import TableSettings
 
 
 def make_summary(
@@ -46,7 +47,7 @@ def make_summary(
     about, measured = read_json(base / "model.json"), read_json(utility)
     name, settings = perturbation
     outputs = Outputs(read_jsonl(completions), measured, settings.noise_seeds(seed))
-    return summarize(
+    summary = summarize(
         model=model,
         arm=arm,
         seed=seed,
@@ -63,11 +64,12 @@ def make_summary(
         versions=versions(),
         dtype=about["dtype"],
     )
+    return dict(content_of(summary))
 
 
 def make_table(
     name: str,
-    settings: AnyTable,
+    settings: TableSettings,
     labels: Labels,
     inputs: Sequence[Path],
     prefix: str,
@@ -78,9 +80,9 @@ def make_table(
 
     ``behaviors``: the file of the behaviors, for a table that names them.
     """
-    named = [Behaviors(read_jsonl(path), sha256(path)) for path in behaviors]
-    found = merged([read_json(path) for path in inputs])
-    table = write_table(name, settings, found, prefix, labels, *named, meaningless=meaningless)
+    context = Context(labels, meaningless)
+    table = build_table(name, settings, read_inputs(inputs, behaviors), context)
+    save_table(table, prefix)
     write_text(f"{prefix}.txt", pages(table))
 
 
@@ -93,5 +95,4 @@ def make_figure(
     meaningless: bool,
 ) -> None:
     """Write ``<prefix>.svg`` and ``<prefix>.png``."""
-    found = merged([read_json(path) for path in inputs])
-    write_figure(name, settings, found, prefix, labels, meaningless=meaningless)
+    write_figure(name, settings, read_inputs(inputs), prefix, Context(labels, meaningless))

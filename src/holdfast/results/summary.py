@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import (
+    Better,
+    Kind,
+    MeasuredMetric,
+    Summary,
+    SummaryCell,
+    TaskScores,
+    Windows,
+)
 from holdfast.results.measured.metrics import UNPARSED
 
 Row = Mapping[str, Any]
@@ -44,7 +53,7 @@ def summarize(
     meaningless: bool,
     versions: Mapping[str, str],
     dtype: str,
-) -> dict[str, Any]:
+) -> Summary:
     """Return the content of summary.json.
 
     ``weights``: a digest that arms with the same weights share. ``behaviors``, ``benign``: ids in
@@ -61,32 +70,34 @@ def summarize(
             perturbation, measured, behaviors, benign, judged, is_degenerate, refuses
         )
     ]
-    return {
-        "schema": 1,
-        "model": model,
-        "arm": arm,
-        "seed": seed,
-        "weights": weights,
-        "behaviors": len(behaviors),
-        "behaviors_sha256": behaviors_sha256,
-        "meaningless": meaningless,
-        "versions": dict(versions),
-        "dtype": dtype,
-        "metrics": _metrics(cells, judge_labels),
-        "cells": cells,
-    }
+    return Summary(
+        release=2,
+        model=model,
+        arm=arm,
+        seed=seed,
+        weights=weights,
+        behaviors=len(behaviors),
+        behaviors_sha256=behaviors_sha256,
+        meaningless=meaningless,
+        versions=dict(versions),
+        dtype=dtype,
+        metrics=_metrics(cells, judge_labels),
+        cells=cells,
+    )
 
 
-def _metrics(cells: Sequence[Row], judge_labels: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    def entry(kind: str, better: str, label: str) -> dict[str, str]:
-        return {"kind": kind, "better": better, "label": label}
+def _metrics(
+    cells: Sequence[SummaryCell], judge_labels: Mapping[str, str]
+) -> dict[str, MeasuredMetric]:
+    def entry(kind: Kind, better: Better, label: str) -> MeasuredMetric:
+        return MeasuredMetric(kind=kind, better=better, label=label)
 
     metrics = {judge: entry("asr", "lower", label) for judge, label in judge_labels.items()}
-    if all("perplexity" in cell for cell in cells):
+    if all(cell.perplexity for cell in cells):
         metrics["perplexity"] = entry("perplexity", "lower", "PPL")
-    if all("lm_eval" in cell for cell in cells):
+    if all(cell.lm_eval for cell in cells):
         metrics["lm_eval"] = entry("accuracy", "higher", "lm-eval")
-    if all("over_refusal" in cell["outcomes"] for cell in cells):
+    if all("over_refusal" in cell.outcomes for cell in cells):
         metrics["over_refusal"] = entry("rate", "lower", "Over-refusal")
     metrics["degenerate"] = entry("rate", "lower", "Degenerate")
     for judge, label in judge_labels.items():
@@ -102,7 +113,7 @@ def _cells(
     judged: Mapping[str, Mapping[tuple[str, Place], str]],
     is_degenerate: Callable[[str], bool],
     refuses: Callable[[str], bool],
-) -> list[dict[str, Any]]:
+) -> list[SummaryCell]:
     harmful = _texts(perturbation, measured.completions, "behaviors", behaviors)
     harmless = _texts(perturbation, measured.completions, "benign", benign)
     draws: dict[str, set[int]] = {}
@@ -119,14 +130,18 @@ def _cells(
         for judge, found in judged.items():
             outcomes[judge] = _judged(judge, found, perturbation, level, order, behaviors)
         seeds = [int(seed) for seed in measured.noise_seeds.get(level, ())]
-        cell = {
-            "perturbation": perturbation,
-            "level": level,
-            "draws": len(order),
-            "noise_seeds": seeds,
-            "outcomes": outcomes,
-        }
-        cells.append(cell | _utility(measured.utility, level, order, where))
+        perplexity, lm_eval = _utility(measured.utility, level, order, where)
+        cells.append(
+            SummaryCell(
+                perturbation=perturbation,
+                level=level,
+                draws=len(order),
+                noise_seeds=seeds,
+                outcomes=outcomes,
+                perplexity=perplexity,
+                lm_eval=lm_eval,
+            )
+        )
     if not cells:
         raise HoldfastError(f"no completions under '{perturbation}': generate them again")
     return cells
@@ -205,10 +220,10 @@ def _judged(
 
 def _utility(
     utility: Mapping[str, Any] | None, level: str, draws: Sequence[int], where: str
-) -> dict[str, Any]:
-    """Return the perplexity and lm_eval entries of one cell, one value a draw."""
+) -> tuple[list[Windows] | None, dict[str, TaskScores] | None]:
+    """Return the perplexity and lm-eval scores of one cell, one value a draw."""
     if utility is None:
-        return {}
+        return None, None
     by_draw = {cell["draw"]: cell for cell in utility["cells"] if cell["level"] == level}
     if set(by_draw) != set(draws):
         raise HoldfastError(
@@ -216,18 +231,18 @@ def _utility(
             f"{list(draws)}: measure utility again"
         )
     cells = [by_draw[draw] for draw in draws]
-    entries: dict[str, Any] = {}
+    perplexity, lm_eval = None, None
     if all(cell.get("perplexity") for cell in cells):
-        entries["perplexity"] = [cell["perplexity"] for cell in cells]
+        perplexity = [Windows(**cell["perplexity"]) for cell in cells]
     if all(cell.get("lm_eval") for cell in cells):
-        entries["lm_eval"] = {
-            task: {
-                "metric": first["metric"],
-                "scores": [_packed(cell["lm_eval"][task]["scores"]) for cell in cells],
-            }
+        lm_eval = {
+            task: TaskScores(
+                metric=first["metric"],
+                scores=[_packed(cell["lm_eval"][task]["scores"]) for cell in cells],
+            )
             for task, first in cells[0]["lm_eval"].items()
         }
-    return entries
+    return perplexity, lm_eval
 
 
 def _packed(scores: Sequence[float]) -> str | list[float]:

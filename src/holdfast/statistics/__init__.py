@@ -16,7 +16,6 @@ from holdfast.statistics.estimates import (
 from holdfast.statistics.floor import noise_floor
 from holdfast.statistics.multiplicity import adjusted, adjusted_by_family, holm
 from holdfast.statistics.paired import rate_change, sign_flip
-from holdfast.statistics.pooling import pool
 from holdfast.statistics.power import minimum_detectable, needed_n
 from holdfast.statistics.rates import effective_size, rate, successes
 from holdfast.statistics.utility import (
@@ -44,7 +43,6 @@ __all__ = [
     "noise_floor",
     "perplexity",
     "perplexity_change",
-    "pool",
     "rate",
     "rate_change",
     "sign_flip",

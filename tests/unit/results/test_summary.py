@@ -9,6 +9,8 @@ import pytest
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.cells import counts, find_cell
+from holdfast.results.measured.files import Summary
+from holdfast.results.measured.pooling import pool
 from holdfast.results.summary import Outputs, summarize
 
 IDS, BENIGN = ["a", "b", "c"], ["x", "y"]
@@ -24,7 +26,7 @@ def verdict(level: str, draw: int, name: str, answer: str) -> dict[str, Any]:
     return {**place, "verdict": answer, "score": None}
 
 
-def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -> dict[str, Any]:
+def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -> Summary:
     """Summarize a run of one level and two draws, whose rows arrive out of order."""
     rows = [completion("2", draw, "behaviors", name, "No.") for draw in (1, 0) for name in "cab"]
     rows += [completion("2", draw, "benign", name, "Sure.") for draw in (0, 1) for name in BENIGN]
@@ -68,24 +70,23 @@ def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -
 
 
 def test_outcomes_follow_behavior_order() -> None:
-    summary = build()
-    cell = find_cell(summary, "weight_noise", "2.0")
-    assert cell["outcomes"]["harmbench"] == ["010", "?00"]
-    assert cell["outcomes"]["degenerate"] == ["000", "100"]
-    assert cell["outcomes"]["over_refusal"] == ["00", "01"]
-    assert (cell["draws"], cell["noise_seeds"]) == (2, [5, 6])
+    cell = find_cell(pool([build()]), "weight_noise", "2.0")
+    assert cell.outcomes["harmbench"] == ["010", "?00"]
+    assert cell.outcomes["degenerate"] == ["000", "100"]
+    assert cell.outcomes["over_refusal"] == ["00", "01"]
+    assert (cell.draws, cell.noise_seeds) == (2, [5, 6])
     assert counts(cell, "unparsed_harmbench")[0].tolist() == [1, 0, 0]
 
 
 def test_utility_is_kept_per_draw_and_binary_scores_are_packed() -> None:
-    (cell,) = build()["cells"]
-    assert [draw["nll"] for draw in cell["perplexity"]] == [[2.0], [3.0]]
-    assert cell["lm_eval"]["piqa"]["scores"] == ["10", "10"]
-    assert cell["lm_eval"]["mc2"]["scores"] == [[0.25, 1.0], [0.25, 1.0]]
+    (cell,) = build().cells
+    assert [draw.nll for draw in cell.perplexity] == [[2.0], [3.0]]
+    assert cell.lm_eval["piqa"].scores == ["10", "10"]
+    assert cell.lm_eval["mc2"].scores == [[0.25, 1.0], [0.25, 1.0]]
 
 
 def test_metrics_are_those_measured() -> None:
-    assert set(build()["metrics"]) == {
+    assert set(build().metrics) == {
         "harmbench", "perplexity", "lm_eval", "over_refusal", "degenerate", "unparsed_harmbench",
     }  # fmt: skip
 
@@ -93,7 +94,7 @@ def test_metrics_are_those_measured() -> None:
         outputs = arguments["outputs"]["weight_noise"]
         arguments["outputs"] = {"weight_noise": Outputs(outputs.completions)}
 
-    assert "perplexity" not in build(bare)["metrics"]
+    assert "perplexity" not in build(bare).metrics
 
 
 def drop_completion(arguments: dict[str, Any]) -> None:

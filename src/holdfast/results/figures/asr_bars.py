@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.settings.cells import level_name
 from holdfast.settings.figures import AsrBarsFigure
 from holdfast.settings.labels import Labels
@@ -25,14 +27,9 @@ if TYPE_CHECKING:
 Bars = tuple[list[tuple[str, str]], list[list[Estimate]]]
 
 
-def draw(
-    settings: AsrBarsFigure,
-    summaries: Sequence[Summary],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
-) -> None:
-    """Draw the figure from the content of summary.json files, one panel a model."""
+def draw(settings: AsrBarsFigure, inputs: Inputs, out_prefix: str | Path, context: Context) -> None:
+    """Draw the figure, one panel a model."""
+    summaries, labels = inputs.summaries, context.labels
     arms = Arms(summaries)
     models = arms.models(settings.models)
     measured = [bars(settings, arms, model, labels) for model in models]
@@ -46,7 +43,7 @@ def draw(
             ax.set_title(printable(labels.model(model)))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
-        meaningless = meaningless or any(summary["meaningless"] for summary in shown)
+        meaningless = context.meaningless or any(summary.meaningless for summary in shown)
         style.finish(figure, settings.title, _note(settings, shown, measured), meaningless)
         style.save(figure, out_prefix)
 
@@ -61,7 +58,7 @@ def bars(settings: AsrBarsFigure, arms: Arms, model: str, labels: Labels) -> Bar
         if (metric := metric_of(first, name)).kind != "asr":
             raise HoldfastError(f"metric '{name}' is a {metric.kind}, and bars show ASR only")
     chosen = cells.select(first, settings.perturbations, settings.levels, labels)
-    columns = [(cell["perturbation"], level_name(cell["level"])) for cell in chosen]
+    columns = [(cell.perturbation, level_name(cell.level)) for cell in chosen]
     everyone = [arms.find(model, arm) for arm in settings.arms]
     columns = [
         column
@@ -134,13 +131,13 @@ def _groups(ax: Axes, names: Sequence[str]) -> None:
         start = end
 
 
-def _note(settings: AsrBarsFigure, shown: Sequence[Summary], measured: Sequence[Bars]) -> str:
+def _note(settings: AsrBarsFigure, shown: Sequence[Pooled], measured: Sequence[Bars]) -> str:
     judges = [metric_of(shown[0], name).label for name in settings.metrics]
     rows = [one for _, estimates in measured for row in estimates for one in row]
     draws = sorted({one.draws for one in rows})
     looks = f"{draws[0]}" if len(draws) == 1 else f"{draws[0]} to {draws[-1]}"
     mean = f"Mean of {', '.join(judges)}" if len(judges) > 1 else judges[0]
-    seeds = len(shown[0]["seeds"])
+    seeds = len(shown[0].seeds)
     over = f" and {seeds} training seeds" if seeds > 1 else ""
     if seeds == 1:
         over = f" and {looks} noise draws" if draws[-1] > 1 else ", given one draw"

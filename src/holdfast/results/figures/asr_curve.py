@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.settings.figures import AsrCurveFigure
 from holdfast.settings.labels import Labels
 from holdfast.statistics import Estimate
@@ -23,13 +25,10 @@ Curve = list[tuple[float, Estimate]]  # strength, from 0 on, and average ASR
 
 
 def draw(
-    settings: AsrCurveFigure,
-    summaries: Sequence[Summary],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: AsrCurveFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of summary.json files."""
+    """Draw the figure, one panel a model and perturbation."""
+    summaries, labels = inputs.summaries, context.labels
     arms = Arms(summaries)
     models = arms.models(settings.models)
     panels = [(model, name) for model in models for name in settings.perturbations]
@@ -47,7 +46,7 @@ def draw(
             ax.set_xlabel(printable(what.symbol))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
-        meaningless = meaningless or any(summary["meaningless"] for summary in shown)
+        meaningless = context.meaningless or any(summary.meaningless for summary in shown)
         note = _note(settings, shown[0], labels, measured)
         style.finish(figure, settings.title, note, meaningless)
         style.save(figure, out_prefix)
@@ -63,7 +62,7 @@ def curve(settings: AsrCurveFigure, arms: Arms, model: str, arm: str, perturbati
     for name in settings.metrics:
         if (metric := metric_of(summary, name)).kind != "asr":
             raise HoldfastError(f"metric '{name}' is a {metric.kind}, and curves show ASR only")
-    tested = [cell for cell in summary["cells"] if cell["perturbation"] == perturbation]
+    tested = [cell for cell in summary.cells if cell.perturbation == perturbation]
     if not tested:
         raise HoldfastError(
             f"the summary of {model}/{arm} has no cells of '{perturbation}': run it again"
@@ -71,10 +70,10 @@ def curve(settings: AsrCurveFigure, arms: Arms, model: str, arm: str, perturbati
     found = [(0.0, cells.find_cell(summary, "none", ""))]
     for cell in tested:
         try:
-            found.append((float(cell["level"]), cell))
+            found.append((float(cell.level), cell))
         except ValueError:
             raise HoldfastError(
-                f"level '{cell['level']}' of '{perturbation}' is no number to draw a curve over"
+                f"level '{cell.level}' of '{perturbation}' is no number to draw a curve over"
             ) from None
     return [
         (strength, cells.average_rate(cell, settings.metrics))
@@ -109,7 +108,7 @@ def _panel(ax: Axes, names: Sequence[str], curves: Sequence[Curve]) -> None:
 
 def _note(
     settings: AsrCurveFigure,
-    summary: Summary,
+    summary: Pooled,
     labels: Labels,
     measured: Sequence[Sequence[Curve]],
 ) -> str:

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.settings.figures import (
-    AsrBarsFigure,
-    AsrCurveFigure,
-    FigureSettings,
-    GapCurveFigure,
-    LayerScoresFigure,
-)
-from holdfast.settings.labels import Labels
+from holdfast.results.measured.inputs import Context, Inputs
+from holdfast.settings.figures import FigureSettings
 
 
 def write_figure(
     name: str,
     settings: FigureSettings,
-    inputs: Sequence[Mapping[str, Any]],
+    inputs: Inputs,
     out_prefix: str | Path,
-    labels: Labels | None = None,
-    *,
-    meaningless: bool = False,
+    context: Context,
 ) -> None:
-    """Write ``<out_prefix>.svg`` and ``<out_prefix>.png``.
+    """Write ``<out_prefix>.svg`` and ``.png``: with ``draw`` of the module that its kind names.
 
-    ``inputs``: the content of selection.json files (layer_scores), summary.json files (asr_bars,
-    asr_curve), history.json files (loss_curve) or gap.json files (gap_curve).
-    ``meaningless``: the run's models are random or untrained; summaries also say so themselves.
     Raises HoldfastError naming the figure and the missing input.
     """
-    from holdfast.results.figures import (
-        asr_bars,
-        asr_curve,
-        gap_curve,
-        layer_scores,
-        loss_curve,
-    )
-
-    labels = labels or Labels()
+    kind = import_module(f"holdfast.results.figures.{settings.kind}")
     try:
-        if isinstance(settings, LayerScoresFigure):
-            layer_scores.draw(settings, inputs, out_prefix, labels, meaningless)
-        elif isinstance(settings, AsrBarsFigure):
-            asr_bars.draw(settings, inputs, out_prefix, labels, meaningless)
-        elif isinstance(settings, AsrCurveFigure):
-            asr_curve.draw(settings, inputs, out_prefix, labels, meaningless)
-        elif isinstance(settings, GapCurveFigure):
-            gap_curve.draw(settings, inputs, out_prefix, labels, meaningless)
-        else:
-            loss_curve.draw(settings, inputs, out_prefix, labels, meaningless)
+        kind.draw(settings, inputs, out_prefix, context)
     except HoldfastError as error:
         raise HoldfastError(f"figure '{name}': {error}") from None

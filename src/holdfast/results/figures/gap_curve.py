@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.figures import style
-from holdfast.results.measured.around import (
-    Around,
-    Gap,
-    around,
-    models_of,
-)
+from holdfast.results.measured.around import Around, around
+from holdfast.results.measured.files import Gap, models_of
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import GapCurveFigure
 from holdfast.settings.labels import Labels
 from holdfast.text import printable
@@ -25,23 +22,19 @@ DODGE = 0.15  # share of the smallest distance between two rho that the arms are
 
 
 def draw(
-    settings: GapCurveFigure,
-    files: Sequence[Gap],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: GapCurveFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of gap.json files, one panel a model."""
-    panels = [
-        (model, around(files, model, settings.arms)) for model in models_of(files, settings.models)
-    ]
+    """Draw the figure, one panel a model."""
+    files, labels = inputs.gaps, context.labels
+    models = models_of(Gap, files, settings.models)
+    panels = [(model, around(files, model, settings.arms)) for model in models]
     with style.canvas(len(panels), 8.6, 3.6) as (figure, axes):
         for ax, (model, found) in zip(axes, panels, strict=True):
             _panel(ax, settings, found, labels)
             ax.set_title(printable(labels.model(model)))
         axes[-1].set_xlabel("Size of the perturbation, ρ, in units of the weights")
         style.legend(axes[0])
-        style.finish(figure, settings.title, _note(panels[0][1]), meaningless)
+        style.finish(figure, settings.title, _note(panels[0][1]), context.meaningless)
         style.save(figure, out_prefix)
 
 

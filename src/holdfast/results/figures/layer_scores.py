@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.results.figures import style
+from holdfast.results.measured.files import ChosenLayers, models_of, of_arm
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import LayerScoresFigure, ScoreSeries
-from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Selection = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,63 +32,46 @@ class Line:
 
 
 def draw(
-    settings: LayerScoresFigure,
-    selections: Sequence[Selection],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: LayerScoresFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of selection.json files, one panel a model."""
-    models = (
-        list(dict.fromkeys(selection["model"] for selection in selections))
-        if settings.models == "all"
-        else settings.models
-    )
+    """Draw the figure, one panel a model."""
+    selections, labels = inputs.selections, context.labels
+    models = models_of(ChosenLayers, selections, settings.models)
     panels = [
         (m, [line(settings.arm, m, one, selections) for one in settings.series]) for m in models
     ]
-    if not panels:
-        raise HoldfastError("there is no selection.json to show: select layers first")
     with style.canvas(len(panels), 8.6, 3.0) as (figure, axes):
         for ax, (model, lines) in zip(axes, panels, strict=True):
             _panel(ax, labels.model(model), lines)
         axes[-1].set_xlabel("Decoder layer")
         style.legend(axes[0])
         note = "Filled: layers the selection chose. Bars: ± one standard error over draws."
-        style.finish(figure, settings.title, note, meaningless)
+        style.finish(figure, settings.title, note, context.meaningless)
         style.save(figure, out_prefix)
 
 
-def line(arm: str, model: str, series: ScoreSeries, selections: Sequence[Selection]) -> Line:
+def line(arm: str, model: str, series: ScoreSeries, selections: Sequence[ChosenLayers]) -> Line:
     """Return one normalized line, averaged over seeds; errors shrink by the same range.
 
     Raises HoldfastError naming the selection or score that is missing. A constant score has no
     range: its line is zero.
     """
-    found = [
-        one
-        for one in selections
-        if (one["model"], one["arm"], one["selection"]) == (model, arm, series.selection)
-    ]
-    if not found:
-        raise HoldfastError(
-            f"the selection.json of model '{model}', arm '{arm}', selection "
-            f"'{series.selection}' is missing"
-        )
-    for one in found:
-        if series.score not in one["scores"]:
+    chosen = [file for file in selections if file.selection == series.selection]
+    seeds = of_arm(ChosenLayers, chosen, model, arm, f", selection '{series.selection}'")
+    for seed in seeds:
+        if series.score not in seed.scores:
             raise HoldfastError(
                 f"selection '{series.selection}' has no score '{series.score}': it has "
-                f"{', '.join(one['scores'])}{nearest(series.score, one['scores'])}"
+                f"{', '.join(seed.scores)}{nearest(series.score, seed.scores)}"
             )
-    scores = np.asarray([one["scores"][series.score] for one in found], np.float64).mean(axis=0)
-    errors = [(one.get("standard_errors") or {}).get(series.score) for one in found]
+    scores = np.asarray([seed.scores[series.score] for seed in seeds], np.float64).mean(axis=0)
+    errors = [seed.standard_errors.get(series.score) for seed in seeds]
     low, spread = float(scores.min()), float(np.ptp(scores)) or 1.0
     scaled = None
     if all(error is not None for error in errors):
         squares = np.square(np.asarray(errors, dtype=np.float64))
-        scaled = np.sqrt(squares.sum(axis=0)) / len(found) / spread
-    top = tuple(found[0]["top"]) if len(found) == 1 else ()
+        scaled = np.sqrt(squares.sum(axis=0)) / len(seeds) / spread
+    top = tuple(seeds[0].top) if len(seeds) == 1 else ()
     return Line(series.label, (scores - low) / spread, scaled, top)
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.errors import HoldfastError, nearest
 from holdfast.results.figures import style
+from holdfast.results.measured.files import History, models_of, of_arm
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.settings.figures import LossCurveFigure
 from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-History = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,29 +32,20 @@ class Curve:
 
 
 def draw(
-    settings: LossCurveFigure,
-    histories: Sequence[History],
-    out_prefix: str | Path,
-    labels: Labels,
-    meaningless: bool,
+    settings: LossCurveFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
-    """Draw the figure from the content of history.json files, one panel a model."""
-    models = (
-        list(dict.fromkeys(history["model"] for history in histories))
-        if settings.models == "all"
-        else settings.models
-    )
+    """Draw the figure, one panel a model."""
+    histories, labels = inputs.histories, context.labels
+    models = models_of(History, histories, settings.models)
     panels = [
         (m, [curve(settings, m, arm, histories, labels) for arm in settings.arms]) for m in models
     ]
-    if not panels:
-        raise HoldfastError("there is no history.json to show: train a first-order arm first")
     with style.canvas(len(panels), 8.6, 3.9) as (figure, axes):
         for ax, (model, curves) in zip(axes, panels, strict=True):
             _panel(ax, curves)
             ax.set_title(printable(labels.model(model)))
         style.legend(axes[0])
-        style.finish(figure, settings.title, _note(settings, panels), meaningless)
+        style.finish(figure, settings.title, _note(settings, panels), context.meaningless)
         style.save(figure, out_prefix)
 
 
@@ -63,19 +53,13 @@ def curve(
     settings: LossCurveFigure, model: str, arm: str, histories: Sequence[History], labels: Labels
 ) -> Curve:
     """Return one arm's curve; raise HoldfastError naming the history that is missing."""
-    found = [one["steps"] for one in histories if (one["model"], one["arm"]) == (model, arm)]
-    if not found:
-        has = list(dict.fromkeys(f"{one['model']}/{one['arm']}" for one in histories))
-        raise HoldfastError(
-            f"the history.json of model '{model}', arm '{arm}' is missing: there is "
-            f"{', '.join(has) or 'none'}{nearest(f'{model}/{arm}', has)}"
-        )
-    losses = np.asarray([[step["loss"] for step in steps] for steps in found], np.float64)
+    seeds = of_arm(History, histories, model, arm)
+    losses = np.asarray([[step.loss for step in seed.steps] for seed in seeds], np.float64)
     return Curve(
         settings.labels.get(arm, labels.arm(arm)),
         losses,
         moving_average(losses.mean(axis=0), settings.window),
-        np.asarray([step["learning_rate"] for step in found[0]], np.float64),
+        np.asarray([step.learning_rate for step in seeds[0].steps], np.float64),
     )
 
 

@@ -7,13 +7,13 @@ training seeds are clusters: each counts once, by its mean over draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from holdfast.errors import HoldfastError, nearest
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import FirstStep, Gap, of_arm
 from holdfast.statistics import (
     CONFIDENCE,
     Change,
@@ -21,7 +21,6 @@ from holdfast.statistics import (
     Floats,
 )
 
-Gap = Mapping[str, Any]
 SAME = ("rho", "samples", "data_sha256")
 
 
@@ -56,24 +55,25 @@ class Around:
     @property
     def square(self) -> float | None:
         """|grad f(theta)|^2, averaged over seeds; None where it was not measured."""
-        found = [one["gradient"] for one in self.files]
-        return float(np.mean([one["square"] for one in found])) if all(found) else None
+        gradients = [file.gradient for file in self.files if file.gradient]
+        if len(gradients) < len(self.files):
+            return None
+        return float(np.mean([gradient.square for gradient in gradients]))
 
     def smoothed(self, size: int) -> tuple[float, float | None] | None:
         """Return |grad f_rho(theta)|^2 and its standard error; None where it was not measured."""
-        if not all(one["gradient"] for one in self.files):
+        squares = [file.gradient.smoothed[size] for file in self.files if file.gradient]
+        if len(squares) < len(self.files):
             return None
-        found = [one["gradient"]["smoothed"][size] for one in self.files]
-        if len(found) == 1:
-            return found[0][0], found[0][1]
-        values = np.asarray([value for value, _ in found], np.float64)
+        if len(squares) == 1:
+            return squares[0]
+        values = np.asarray([value for value, _ in squares], np.float64)
         return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
 
     @property
-    def step(self) -> dict[str, Any] | None:
+    def step(self) -> FirstStep | None:
         """What the first seed's zeroth-order log tells of its learning rate; None: no such log."""
-        found: dict[str, Any] | None = self.files[0]["step"]
-        return found
+        return self.files[0].step
 
 
 def around(files: Sequence[Gap], model: str, arms: Sequence[str]) -> dict[str, Around]:
@@ -82,37 +82,23 @@ def around(files: Sequence[Gap], model: str, arms: Sequence[str]) -> dict[str, A
     Raises:
         HoldfastError: an arm's file is missing, or arms were measured in different ways.
     """
-    found = {arm: _pooled(files, model, arm) for arm in arms}
-    first = found[arms[0]].files[0]
-    for arm, one in found.items():
+    measured = {arm: _pooled(files, model, arm) for arm in arms}
+    first = measured[arms[0]].files[0]
+    for arm, pooled in measured.items():
         for name in SAME:
-            same = all(file[name] == first[name] for file in one.files)
+            same = all(getattr(file, name) == getattr(first, name) for file in pooled.files)
             _require(same, arm, "rho" if name == "rho" else "safety pairs")
-    return found
-
-
-def models_of(files: Sequence[Gap], wanted: Any) -> list[str]:
-    """Return the models shown: those wanted, or all there are."""
-    present = list(dict.fromkeys(one["model"] for one in files))
-    if not present:
-        raise HoldfastError("there is no gap.json to show: measure an arm first")
-    return present if wanted == "all" else list(wanted)
+    return measured
 
 
 def _pooled(files: Sequence[Gap], model: str, arm: str) -> Around:
-    found = [one for one in files if (one["model"], one["arm"]) == (model, arm)]
-    if not found:
-        has = list(dict.fromkeys(f"{one['model']}/{one['arm']}" for one in files))
-        raise HoldfastError(
-            f"the gap.json of model '{model}', arm '{arm}' is missing: there is "
-            f"{', '.join(has) or 'none'}{nearest(f'{model}/{arm}', has)}"
-        )
-    found.sort(key=lambda one: int(one["seed"]))
-    _require(len({len(one["plus"][0]) for one in found}) == 1, arm, "draws")
-    losses = np.asarray([one["loss"] for one in found], np.float64)
-    plus, minus = (np.asarray([one[way] for one in found], np.float64) for way in ("plus", "minus"))
+    seeds = sorted(of_arm(Gap, files, model, arm), key=lambda file: file.seed)
+    _require(len({len(file.plus[0]) for file in seeds}) == 1, arm, "draws")
+    losses = np.asarray([file.loss for file in seeds], np.float64)
+    plus = np.asarray([file.plus for file in seeds], np.float64)
+    minus = np.asarray([file.minus for file in seeds], np.float64)
     gaps = (plus + minus) / 2 - losses[:, None, None]
-    return Around(arm, tuple(found[0]["rho"]), losses, gaps.transpose(1, 0, 2), tuple(found))
+    return Around(arm, tuple(seeds[0].rho), losses, gaps.transpose(1, 0, 2), tuple(seeds))
 
 
 def _require(same: bool, arm: str, what: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.metrics import UNPARSED, Metric
+from holdfast.results.measured.pooling import Cell, Pooled
 from holdfast.settings.cells import level_name
 from holdfast.settings.labels import Labels
 from holdfast.statistics import (
@@ -20,40 +21,35 @@ from holdfast.statistics import (
 )
 from holdfast.statistics.paired import Interval
 
-Cell = Mapping[str, Any]
 
-
-def find_cell(summary: Mapping[str, Any], perturbation: str, level: str) -> Cell:
+def find_cell(summary: Pooled, perturbation: str, level: str) -> Cell:
     """Return the summary's cell; raise HoldfastError naming what is missing."""
-    for cell in summary["cells"]:
-        if cell["perturbation"] == perturbation and level_name(cell["level"]) == level_name(level):
-            found: Cell = cell
-            return found
-    has = ", ".join(f"{cell['perturbation']} {cell['level']}".strip() for cell in summary["cells"])
+    for cell in summary.cells:
+        if cell.perturbation == perturbation and level_name(cell.level) == level_name(level):
+            return cell
+    has = ", ".join(f"{cell.perturbation} {cell.level}".strip() for cell in summary.cells)
     raise HoldfastError(
-        f"the summary of {summary['model']}/{summary['arm']} has no cell "
+        f"the summary of {summary.model}/{summary.arm} has no cell "
         f"'{f'{perturbation} {level}'.strip()}': it has {has}"
     )
 
 
-def cell_if_any(
-    summary: Mapping[str, Any], perturbation: str, level: str, labels: Labels
-) -> Cell | None:
+def cell_if_any(summary: Pooled, perturbation: str, level: str, labels: Labels) -> Cell | None:
     """Return the summary's cell; None where it may be missing, since not every arm has it."""
-    has = {(cell["perturbation"], level_name(cell["level"])) for cell in summary["cells"]}
+    has = {(cell.perturbation, level_name(cell.level)) for cell in summary.cells}
     if labels.perturbation(perturbation).partial and (perturbation, level_name(level)) not in has:
         return None
     return find_cell(summary, perturbation, level)
 
 
 def select(
-    summary: Mapping[str, Any],
+    summary: Pooled,
     perturbations: Literal["all"] | Sequence[str],
     levels: Mapping[str, Sequence[str | float]],
     labels: Labels,
 ) -> list[Cell]:
     """Return the chosen cells of a summary, in the order chosen (``all``: as tested)."""
-    names = [cell["perturbation"] for cell in summary["cells"]]
+    names = [cell.perturbation for cell in summary.cells]
     names = list(dict.fromkeys(names)) if perturbations == "all" else list(perturbations)
     partial = {name for name in levels if labels.perturbation(name).partial}
     if strangers := set(levels) - set(names) - partial:
@@ -63,8 +59,8 @@ def select(
         )
     chosen: list[Cell] = []
     for name in names:
-        tested = [cell for cell in summary["cells"] if cell["perturbation"] == name]
-        wanted = levels.get(name) or [cell["level"] for cell in tested] or [""]
+        tested = [cell for cell in summary.cells if cell.perturbation == name]
+        wanted = levels.get(name) or [cell.level for cell in tested] or [""]
         found = [cell_if_any(summary, name, str(level), labels) for level in wanted]
         chosen += [cell for cell in found if cell is not None]
     return chosen
@@ -76,23 +72,18 @@ def counts(cell: Cell, metric: str) -> tuple[Counts, int]:
     ``unparsed_<judge>`` counts the judge's unreadable verdicts.
     """
     judge = metric.removeprefix(UNPARSED)
-    draws = cell["outcomes"].get(judge)
+    draws = cell.outcomes.get(judge)
     if draws is None:
         raise HoldfastError(
-            f"no outcomes of '{judge}' under {cell['perturbation']} {cell['level']}".rstrip()
+            f"no outcomes of '{judge}' under {cell.perturbation} {cell.level}".rstrip()
             + ": delete this summary and run again"
         )
     return statistics.successes(draws, "?" if metric.startswith(UNPARSED) else "1"), len(draws)
 
 
-def repeats(cell: Cell) -> int:
-    """Return into how many equal groups the cell's draws part, as a level of their own."""
-    return int(cell.get("repeats", 1))
-
-
 def repeated_counts(cell: Cell, metric: str) -> tuple[Counts, int]:
     """Return per-unit successes of each repeat, (repeats, units), and the draws of one repeat."""
-    return _grouped(cell, metric, repeats(cell))
+    return _grouped(cell, metric, cell.repeats)
 
 
 def rates(cell: Cell, metric: str, groups: int) -> list[float]:
@@ -105,7 +96,7 @@ def _grouped(cell: Cell, metric: str, groups: int) -> tuple[Counts, int]:
     _, draws = counts(cell, metric)
     each = draws // groups
     symbol = "?" if metric.startswith(UNPARSED) else "1"
-    looks = cell["outcomes"][metric.removeprefix(UNPARSED)]
+    looks = cell.outcomes[metric.removeprefix(UNPARSED)]
     parts = [looks[start : start + each] for start in range(0, draws, each)]
     return np.array([statistics.successes(part, symbol) for part in parts]), each
 
@@ -115,18 +106,17 @@ def average_rate(cell: Cell, metrics: Sequence[str]) -> Estimate:
     parts = [repeated_counts(cell, metric) for metric in metrics]
     draws = parts[0][1]
     looks = statistics.rate(np.sum([part for part, _ in parts], axis=0), draws * len(parts))
-    return Estimate(looks.value, looks.low, looks.high, looks.units, draws * repeats(cell))
+    return Estimate(looks.value, looks.low, looks.high, looks.units, draws * cell.repeats)
 
 
 def estimate(cell: Cell, metric: Metric) -> Estimate:
     """Return a cell's value of ``metric`` with its interval."""
     if metric.kind == "perplexity":
         nll, tokens = windows(cell)
-        return statistics.perplexity(nll, tokens, len(cell["perplexity"]))
+        return statistics.perplexity(nll, tokens, len(cell.perplexity or ()))
     if metric.kind == "accuracy":
         scores = tasks(cell)
-        draws = len(next(iter(cell["lm_eval"].values()))["scores"])
-        return statistics.accuracy(list(scores.values()), draws)
+        return statistics.accuracy(list(scores.values()), cell.draws)
     return statistics.rate(*repeated_counts(cell, metric.name))
 
 
@@ -156,30 +146,30 @@ def change(
 
 def windows(cell: Cell) -> tuple[Floats, Floats]:
     """Return each repeat's mean NLL, (repeats, windows), and token counts, (windows,)."""
-    draws = cell.get("perplexity")
+    draws = cell.perplexity
     if not draws:
-        raise HoldfastError(f"no perplexity under {cell['perturbation']} {cell['level']}".rstrip())
-    if any(draw["tokens"] != draws[0]["tokens"] for draw in draws):
-        raise HoldfastError(f"perplexity windows differ between draws of {cell['perturbation']}")
-    nll = _by_repeat(cell, [draw["nll"] for draw in draws])
-    return nll, np.asarray(draws[0]["tokens"], dtype=np.float64)
+        raise HoldfastError(f"no perplexity under {cell.perturbation} {cell.level}".rstrip())
+    if any(draw.tokens != draws[0].tokens for draw in draws):
+        raise HoldfastError(f"perplexity windows differ between draws of {cell.perturbation}")
+    nll = _by_repeat(cell, [draw.nll for draw in draws])
+    return nll, np.asarray(draws[0].tokens, dtype=np.float64)
 
 
 def tasks(cell: Cell) -> dict[str, Floats]:
     """Return each task's mean item scores, (repeats, items); 0/1 scores may be packed strings."""
-    entries = cell.get("lm_eval")
+    entries = cell.lm_eval
     if not entries:
-        raise HoldfastError(f"no lm-eval under {cell['perturbation']} {cell['level']}".rstrip())
+        raise HoldfastError(f"no lm-eval under {cell.perturbation} {cell.level}".rstrip())
     return {
-        task: _by_repeat(cell, [_scores(draw) for draw in entry["scores"]])
+        task: _by_repeat(cell, [_scores(draw) for draw in entry.scores])
         for task, entry in sorted(entries.items())
     }
 
 
-def _by_repeat(cell: Cell, draws: Sequence[Any]) -> Floats:
+def _by_repeat(cell: Cell, draws: Sequence[Floats | Sequence[float]]) -> Floats:
     """Return the mean over the draws of each repeat, shape (repeats, units)."""
     table = np.asarray(draws, dtype=np.float64)
-    return table.reshape(repeats(cell), -1, table.shape[1]).mean(axis=1)
+    return table.reshape(cell.repeats, -1, table.shape[1]).mean(axis=1)
 
 
 def _scores(draw: str | Sequence[float]) -> Floats:

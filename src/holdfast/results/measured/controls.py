@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.results.measured import cells
 from holdfast.results.measured.metrics import Metric
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Cell, Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.settings.labels import Labels
 from holdfast.statistics import noise_floor
 
@@ -21,8 +22,8 @@ def controls_of(controls: Sequence[str], reference: str, parents: Mapping[str, s
 def floor_of(
     arms: Arms,
     controls: Sequence[str],
-    summary: Summary,
-    reference: Summary,
+    summary: Pooled,
+    reference: Pooled,
     place: tuple[str, str],
     metric: Metric,
     labels: Labels,
@@ -36,10 +37,10 @@ def floor_of(
     if metric.kind not in RATES:
         return None
     deltas: list[float] = []
-    for name in controls_of(controls, reference["arm"], labels.parents):
-        if name == summary["arm"]:
+    for name in controls_of(controls, reference.arm, labels.parents):
+        if name == summary.arm:
             continue
-        control = arms.find(reference["model"], name)
+        control = arms.find(reference.model, name)
         require_same_behaviors(control, reference)
         cell = cells.cell_if_any(control, *place, labels)
         if cell is not None:
@@ -48,6 +49,6 @@ def floor_of(
     return noise_floor(deltas)
 
 
-def _rates(cell: cells.Cell, metric: Metric, summary: Summary) -> list[float]:
+def _rates(cell: Cell, metric: Metric, summary: Pooled) -> list[float]:
     """Return the rate of each training seed."""
-    return cells.rates(cell, metric.name, len(summary["seeds"]))
+    return cells.rates(cell, metric.name, len(summary.seeds))

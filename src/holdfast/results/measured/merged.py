@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import Summary
 
-WHOSE = ("model", "arm", "seed")
-SAME = ("behaviors", "behaviors_sha256", "dtype", "schema", "weights")
+SAME = ("weights", "behaviors", "behaviors_sha256", "dtype")
 
 
-def merged(files: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the content of a table's files, with the summaries of an arm and seed as one.
+def merged(summaries: Iterable[Summary]) -> list[Summary]:
+    """Return one summary an arm and training seed, in the order of their first mention.
 
-    Its cells are in the order of the files; its metrics are those that every part has. Files of
-    other kinds are left as they are, and all keep the order of their first mention.
+    Its cells are in the order given; its metrics are those that every part has.
 
     Raises:
         HoldfastError: the parts are of different weights or behaviors.
     """
-    parts: dict[Any, list[Mapping[str, Any]]] = {}
-    for place, content in enumerate(files):
-        is_summary = "metrics" in content and "cells" in content
-        whose = tuple(content[key] for key in WHOSE) if is_summary else place
-        parts.setdefault(whose, []).append(content)
-    return [_whole(some) if len(some) > 1 else some[0] for some in parts.values()]
+    parts: dict[tuple[str, str, int], list[Summary]] = {}
+    for summary in summaries:
+        parts.setdefault((summary.model, summary.arm, summary.seed), []).append(summary)
+    return [_whole(some) for some in parts.values()]
 
 
-def _whole(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _whole(parts: list[Summary]) -> Summary:
     first = parts[0]
     for part in parts[1:]:
-        for key in SAME:
-            if part[key] != first[key]:
-                model, arm, seed = (first[name] for name in WHOSE)
+        for name in SAME:
+            if getattr(part, name) != getattr(first, name):
                 raise HoldfastError(
-                    f"{model}/{arm}/seed{seed}: the summaries under its perturbations are of"
-                    f" different {key}: run it again"
+                    f"{first.model}/{first.arm}/seed{first.seed}: the summaries under its"
+                    f" perturbations are of different {name}: run it again"
                 )
     metrics = {
-        name: entry
-        for name, entry in first["metrics"].items()
-        if all(name in part["metrics"] for part in parts)
+        name: metric
+        for name, metric in first.metrics.items()
+        if all(name in part.metrics for part in parts)
     }
-    cells = [cell for part in parts for cell in part["cells"]]
-    return {
-        **first,
-        "metrics": metrics,
-        "cells": cells,
-        "meaningless": any(part["meaningless"] for part in parts),
-    }
+    return first.model_copy(
+        update={
+            "metrics": metrics,
+            "cells": [cell for part in parts for cell in part.cells],
+            "meaningless": any(part.meaningless for part in parts),
+        }
+    )

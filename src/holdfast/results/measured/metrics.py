@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from holdfast.errors import HoldfastError, nearest
+from holdfast.results.measured.files import Better, Kind
+from holdfast.results.measured.pooling import Pooled
 
-Kind = Literal["asr", "rate", "perplexity", "accuracy"]
-Better = Literal["lower", "higher"]
 Tone = Literal["", "better", "worse"]
 
 UNPARSED = "unparsed_"
@@ -42,20 +42,20 @@ class Metric:
         return f"{self.label} {'↓' if self.better == 'lower' else '↑'}"
 
 
-def metric_of(summary: Mapping[str, Any], name: str) -> Metric:
+def metric_of(summary: Pooled, name: str) -> Metric:
     """Return a metric of ``summary``; raise HoldfastError when it was not measured."""
-    found = summary["metrics"].get(name)
-    if found is None:
+    measured = summary.metrics.get(name)
+    if measured is None:
         raise HoldfastError(
-            f"metric '{name}' was not measured for {summary['model']}/{summary['arm']}: "
-            f"its summary has {', '.join(summary['metrics'])}{nearest(name, summary['metrics'])}"
+            f"metric '{name}' was not measured for {summary.model}/{summary.arm}: "
+            f"its summary has {', '.join(summary.metrics)}{nearest(name, summary.metrics)}"
         )
-    return Metric(name, found["kind"], found["better"], found["label"])
+    return Metric(name, measured.kind, measured.better, measured.label)
 
 
-def judges_of(summary: Mapping[str, Any], wanted: Literal["all"] | Sequence[str]) -> list[Metric]:
+def judges_of(summary: Pooled, wanted: Literal["all"] | Sequence[str]) -> list[Metric]:
     """Return the judges wanted; raise HoldfastError when one has judged nothing of ``summary``."""
-    judged = [name for name, found in summary["metrics"].items() if found["kind"] == "asr"]
+    judged = [name for name, metric in summary.metrics.items() if metric.kind == "asr"]
     return [metric_of(summary, name) for name in (judged if wanted == "all" else wanted)]
 
 

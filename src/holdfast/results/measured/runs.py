@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
-from holdfast.errors import HoldfastError, nearest
-from holdfast.statistics import pool
-from holdfast.statistics.pooling import Draws
-
-Summary = Mapping[str, Any]
+from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import Summary, missing, models_of
+from holdfast.results.measured.pooling import Draws, Pooled, pool
 
 
 class Arms:
@@ -19,41 +17,35 @@ class Arms:
     """
 
     def __init__(self, summaries: Sequence[Summary], draws: Draws = "random") -> None:
+        self._summaries = summaries
         seeds: dict[tuple[str, str], list[Summary]] = {}
         for summary in summaries:
-            seeds.setdefault((summary["model"], summary["arm"]), []).append(summary)
+            seeds.setdefault((summary.model, summary.arm), []).append(summary)
         self._pooled = {key: pool(group, draws) for key, group in seeds.items()}
 
     def models(self, wanted: Literal["all"] | Sequence[str]) -> list[str]:
         """Return the models shown: those wanted, or all there are."""
-        present = list(dict.fromkeys(model for model, _ in self._pooled))
-        if not present:
-            raise HoldfastError("there is no summary to show: run the evaluation first")
-        return present if wanted == "all" else list(wanted)
+        return models_of(Summary, self._summaries, wanted)
 
-    def find(self, model: str, arm: str) -> dict[str, Any]:
+    def find(self, model: str, arm: str) -> Pooled:
         """Return an arm's pooled summary; raise HoldfastError naming the one that is missing."""
-        found = self._pooled.get((model, arm))
-        if found is None:
-            has = [f"{one}/{other}" for one, other in self._pooled]
-            raise HoldfastError(
-                f"the summary of model '{model}', arm '{arm}' is missing: there is "
-                f"{', '.join(has) or 'none'}{nearest(f'{model}/{arm}', has)}"
-            )
-        return found
+        pooled = self._pooled.get((model, arm))
+        if pooled is None:
+            raise missing(Summary, model, arm, list(self._pooled))
+        return pooled
 
 
-def require_same_behaviors(summary: Summary, reference: Summary) -> None:
+def require_same_behaviors(summary: Pooled, reference: Pooled) -> None:
     """Raise HoldfastError when two summaries cannot be paired."""
-    if summary["behaviors_sha256"] != reference["behaviors_sha256"]:
+    if summary.behaviors_sha256 != reference.behaviors_sha256:
         raise HoldfastError(
-            f"{summary['model']}/{summary['arm']} and its reference "
-            f"{reference['model']}/{reference['arm']} were tested on different behaviors: "
+            f"{summary.model}/{summary.arm} and its reference "
+            f"{reference.model}/{reference.arm} were tested on different behaviors: "
             "evaluate both again on the same ones"
         )
-    if summary["seeds"] != reference["seeds"]:
+    if summary.seeds != reference.seeds:
         raise HoldfastError(
-            f"{summary['model']}/{summary['arm']} has the training seeds {summary['seeds']}, and "
-            f"its reference {reference['model']}/{reference['arm']} {reference['seeds']}: make "
+            f"{summary.model}/{summary.arm} has the training seeds {list(summary.seeds)}, and "
+            f"its reference {reference.model}/{reference.arm} {list(reference.seeds)}: make "
             "both with the same"
         )

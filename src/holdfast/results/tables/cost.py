@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
-from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import Cost, models_of, of_arm
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import tone
+from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -19,7 +20,6 @@ from holdfast.settings.labels import Labels
 from holdfast.settings.tables import CostTable
 from holdfast.statistics import Change, Estimate
 
-Cost = Mapping[str, Any]
 MIB = 2**20
 ROWS = (
     ("wall_s", "Run time", "{:.1f} s"),
@@ -28,25 +28,16 @@ ROWS = (
 )
 
 
-def cost_table(
-    name: str,
-    settings: CostTable,
-    costs: Sequence[Cost],
-    labels: Labels,
-    meaningless: bool = False,
-) -> Table:
+def build(name: str, settings: CostTable, inputs: Inputs, context: Context) -> Table:
     """Build a cost table: arms as columns, ratios to the first arm; seeds are averaged.
 
-    ``costs``: the content of the cost.json files; ``meaningless``: a model shown is random or
-    untrained, which they do not say. Raises HoldfastError naming a missing one.
+    Raises HoldfastError naming a missing cost.json.
     """
-    present = list(dict.fromkeys(cost.get("model", "") for cost in costs))
-    models = present if settings.models == "all" else settings.models
-    if not models:
-        raise HoldfastError(f"table '{name}' has no cost.json to read: run the training first")
+    costs, labels = inputs.costs, context.labels
+    models = models_of(Cost, costs, settings.models)
     blocks, records, shown = [], [], []
     for model in models:
-        found = [_of_arm(costs, model, arm) for arm in settings.arms]
+        found = [of_arm(Cost, costs, model, arm) for arm in settings.arms]
         shown += [cost for group in found for cost in group]
         rows = []
         for field, label, form in ROWS:
@@ -54,16 +45,14 @@ def cost_table(
             measured = [measured[0], *(_against(record, measured[0]) for record in measured[1:])]
             records += measured
             rows.append((Cell(f"{label} ↓"), *(_cell(one, measured[0], form) for one in measured)))
-        steps = [
-            ", ".join(dict.fromkeys(f"{cost['steps']:,}" for cost in group)) for group in found
-        ]
+        steps = [", ".join(dict.fromkeys(f"{cost.steps:,}" for cost in group)) for group in found]
         rows.append((Cell("Steps"), *map(Cell, steps)))
         blocks.append(Block(labels.model(model), "", tuple(rows)))
-    return Table(
+    table = Table(
         name,
         settings.title,
         settings.caption,
-        BANNER if meaningless else "",
+        BANNER if context.meaningless else "",
         (),
         ("Metric", *map(labels.arm, settings.arms)),
         1,
@@ -71,19 +60,13 @@ def cost_table(
         _notes(settings, shown, labels),
         tuple(records),
     )
-
-
-def _of_arm(costs: Sequence[Cost], model: str, arm: str) -> list[Cost]:
-    found = [cost for cost in costs if (cost.get("model", ""), cost["arm"]) == (model, arm)]
-    if not found:
-        raise HoldfastError(f"the cost.json of {f'{model}/' if model else ''}{arm} is missing")
-    return found
+    return compared(table, settings.published, labels) if settings.published else table
 
 
 def _record(model: str, field: str, group: Sequence[Cost]) -> Record:
-    value = fmean(cost[field] for cost in group)
+    value = fmean(getattr(cost, field) for cost in group)
     estimate = Estimate(value, None, None, len(group), 1)
-    return Record(model, group[0]["arm"], "", "", field, "lower", estimate)
+    return Record(model, group[0].arm, "", "", field, "lower", estimate)
 
 
 def _against(record: Record, first: Record) -> Record:
@@ -103,16 +86,16 @@ def _cell(record: Record, first: Record, form: str) -> Cell:
 
 
 def _notes(settings: CostTable, costs: Sequence[Cost], labels: Labels) -> tuple[str, ...]:
-    stages = dict.fromkeys(f"{labels.arm(cost['arm'])}: {cost['stage']}" for cost in costs)
-    devices = list(dict.fromkeys(cost["device"] for cost in costs))
-    kinds = list(dict.fromkeys(cost["memory_kind"] for cost in costs))
+    stages = dict.fromkeys(f"{labels.arm(cost.arm)}: {cost.stage}" for cost in costs)
+    devices = list(dict.fromkeys(cost.device for cost in costs))
+    kinds = list(dict.fromkeys(cost.memory_kind for cost in costs))
     notes = [
         f"Each column is the cost of its own stage, not of the arms it starts from "
         f"({'; '.join(stages)}). In parentheses: ratio to {labels.arm(settings.arms[0])}.",
         f"Device: {', '.join(devices)}. Peak memory is {', '.join(kinds)}. Values are means over "
         "seeds; timings change from run to run.",
     ]
-    resumed = dict.fromkeys(labels.arm(cost["arm"]) for cost in costs if cost.get("resumed"))
+    resumed = dict.fromkeys(labels.arm(cost.arm) for cost in costs if cost.resumed)
     notes.append(
         "Compute counts forward passes of one sample; a backward pass counts as two, a pass from"
         " a middle layer by its share of the layers."

@@ -12,8 +12,10 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Behaviors, Context, Inputs
 from holdfast.results.measured.metrics import Metric, Tone, judges_of
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -32,14 +34,6 @@ COLUMNS = (
 )  # fmt: skip
 COMPLIED, REFUSED = "refused → complied", "complied → refused"
 LONGEST = 60
-
-
-@dataclass(frozen=True)
-class Behaviors:
-    """The behaviors that were tested: rows with id and category, and their file's SHA-256."""
-
-    rows: Sequence[Mapping[str, Any]]
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -90,18 +84,12 @@ class Flip:
         return len(self.flipped), sum(sides.size for sides in self.flipped.values())
 
 
-def flips_table(
-    name: str,
-    settings: FlipsTable,
-    summaries: Sequence[Summary],
-    labels: Labels,
-    behaviors: Behaviors | None,
-) -> Table:
+def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> Table:
     """Build the list, grouped by cell and direction; raise HoldfastError when an input is missing.
 
     Its CSV has columns of its own: a line for each judge of each flip, none left out.
     """
-    arms = Arms(summaries)
+    arms, labels = Arms(inputs.summaries), context.labels
     blocks: list[Block] = []
     lines: list[tuple[str, ...]] = []
     notes = [_rule(settings, labels)]
@@ -111,7 +99,7 @@ def flips_table(
         summary = arms.find(model, settings.arm)
         reference = arms.find(model, settings.reference.arm)
         require_same_behaviors(summary, reference)
-        rows = _rows(summary, behaviors)
+        rows = _rows(summary, inputs.behaviors)
         judges = judges_of(summary, settings.metrics)
         names = [judge.name for judge in judges]
         compared = list(_compared(settings, summary, reference, labels))
@@ -120,7 +108,7 @@ def flips_table(
         shown = _firmest(flips, settings.limit)
         blocks += _blocks(labels.model(model), shown, flips, len(compared), len(judges), labels)
         notes.append(_count(labels.model(model), flips, len(shown), len(compared), judges))
-        meaningless |= summary["meaningless"] or reference["meaningless"]
+        meaningless |= summary.meaningless or reference.meaningless
     return Table(
         name,
         settings.title,
@@ -136,26 +124,26 @@ def flips_table(
     )
 
 
-def _rows(summary: Summary, behaviors: Behaviors | None) -> Sequence[Mapping[str, Any]]:
-    if behaviors is None or behaviors.sha256 != summary["behaviors_sha256"]:
+def _rows(summary: Pooled, behaviors: Behaviors | None) -> Sequence[Mapping[str, Any]]:
+    if behaviors is None or behaviors.sha256 != summary.behaviors_sha256:
         raise HoldfastError(
-            f"{summary['model']}/{summary['arm']} was tested on other behaviors than those of the "
+            f"{summary.model}/{summary.arm} was tested on other behaviors than those of the "
             "data set `behaviors`: evaluate it again, or put that file back"
         )
     return behaviors.rows
 
 
 def _compared(
-    settings: FlipsTable, summary: Summary, reference: Summary, labels: Labels
+    settings: FlipsTable, summary: Pooled, reference: Pooled, labels: Labels
 ) -> Iterator[tuple[cells.Cell, cells.Cell, str]]:
     """Yield each cell with the one that it is compared with, and what that is called."""
     for cell in cells.select(summary, settings.perturbations, settings.levels, labels):
-        perturbation, level = cell["perturbation"], level_name(cell["level"])
+        perturbation, level = cell.perturbation, level_name(cell.level)
         if settings.reference.perturbation == "none":
             perturbation, level = "none", ""
         other = cells.cell_if_any(reference, perturbation, level, labels)
         if other is not None and other is not cell:
-            name = "/".join(filter(None, (reference["arm"], perturbation, level)))
+            name = "/".join(filter(None, (reference.arm, perturbation, level)))
             yield cell, other, name
 
 
@@ -172,7 +160,7 @@ def _flips(
         for index, row in enumerate(rows):
             sides = {judge: _sides(*pair, index) for judge, pair in looks.items()}
             if any(one.direction == direction for one in sides.values()):
-                place = (cell["perturbation"], level_name(cell["level"]))
+                place = (cell.perturbation, level_name(cell.level))
                 flips.append(Flip(*place, reference, row, direction, sides))
     return flips
 
@@ -230,12 +218,12 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _lines(summary: Summary, flip: Flip) -> Iterator[tuple[str, ...]]:
+def _lines(summary: Pooled, flip: Flip) -> Iterator[tuple[str, ...]]:
     for judge, sides in flip.flipped.items():
         numbers = (sides.after, sides.draws, sides.before, sides.before_draws)
         yield (
-            summary["model"],
-            summary["arm"],
+            summary.model,
+            summary.arm,
             flip.perturbation,
             flip.level,
             flip.reference,

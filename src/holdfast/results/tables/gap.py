@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from holdfast.results.measured.around import (
-    Around,
-    Gap,
-    around,
-    models_of,
-)
+from holdfast.results.measured.around import Around, around
+from holdfast.results.measured.files import Gap, models_of
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import arrow, tone
 from holdfast.results.tables.grid import (
     BANNER,
@@ -29,21 +26,16 @@ DIGITS = 9  # a change that is smaller is none
 ABSENT = Cell("–")
 
 
-def gap_table(
-    name: str,
-    settings: GapTable,
-    files: Sequence[Gap],
-    labels: Labels,
-    meaningless: bool = False,
-) -> Table:
-    """Build the table from the content of gap.json files: a section an arm, a row a rho.
+def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Table:
+    """Build the table: a section an arm, a row a rho.
 
     The first row, at rho = 0, holds f and |grad f|^2 themselves. Raises HoldfastError naming what
     is missing or cannot be compared.
     """
+    files, labels = inputs.gaps, context.labels
     arms = list(dict.fromkeys([*settings.arms, *settings.references.values()]))
     blocks, records = [], []
-    models = models_of(files, settings.models)
+    models = models_of(Gap, files, settings.models)
     found = {model: around(files, model, arms) for model in models}
     changes = [change for pair in _pairs(settings, found) for change in _changes(*pair)]
     stars = _stars(changes)
@@ -58,7 +50,7 @@ def gap_table(
         name,
         settings.title,
         settings.caption,
-        BANNER if meaningless else "",
+        BANNER if context.meaningless else "",
         (),
         HEADINGS,
         1,
@@ -160,7 +152,7 @@ def _records(model: str, one: Around, before: Around | None) -> list[Record]:
         if smoothed is not None:
             records.append(record("squared_gradient", plain(smoothed[0]), rho))
     if one.step:  # the first step's size over q / tr H
-        ratio = one.step["size"] * one.step["trace"] / one.step["directions"]
+        ratio = one.step.size * one.step.trace / one.step.directions
         records.append(record("step_ratio", plain(ratio), 0))
     return records
 
@@ -173,7 +165,7 @@ def _notes(
     over = f"the {draws} draws" if seeds == 1 else f"{seeds} training seeds, each by its mean"
     notes = [
         "Robustness gap: Rob_ρ = f_ρ − f with f_ρ(θ) = E f(θ + ρv), in nats a response token of "
-        f"{every[0].files[0]['samples']} safety pairs; ρ in units of the weights, v standard normal"
+        f"{every[0].files[0].samples} safety pairs; ρ in units of the weights, v standard normal"
         f" over all parameters: {draws} draws a seed, each taken both ways, the same for all arms "
         f"and every ρ. 95 % t intervals over {over}.",
     ]
@@ -222,18 +214,18 @@ def _theorem(settings: GapTable, found: dict[str, dict[str, Around]], labels: La
 def _step(one: Around, labels: Labels) -> str:
     step = one.step
     assert step is not None
-    error = step["standard_error"]
-    trace = f"{_show(step['trace'])}{'' if error is None else f' ± {_show(error)}'}"
-    seed = f", seed {one.files[0]['seed']}" if len(one.files) > 1 else ""
+    error = step.standard_error
+    trace = f"{_show(step.trace)}{'' if error is None else f' ± {_show(error)}'}"
+    seed = f", seed {one.files[0].seed}" if len(one.files) > 1 else ""
     told = (
-        f"{labels.arm(one.arm)}{seed}: the first step has size {step['size']:.3g} at the peak "
-        f"learning rate {step['learning_rate']:g}, with q = {step['directions']} and tr H = {trace}"
+        f"{labels.arm(one.arm)}{seed}: the first step has size {step.size:.3g} at the peak "
+        f"learning rate {step.learning_rate:g}, with q = {step.directions} and tr H = {trace}"
         " over the layers that it moves"
     )
-    if step["trace"] <= 0:
+    if step.trace <= 0:
         return f"{told}, too uncertain to bound it."
-    usable = step["directions"] / step["trace"]
-    return f"{told}: {step['size'] / usable:.3g} times q / tr H = {usable:.3g}."
+    usable = step.directions / step.trace
+    return f"{told}: {step.size / usable:.3g} times q / tr H = {usable:.3g}."
 
 
 def _interval(estimate: Estimate) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import (
     Metric,
     arrow,
@@ -13,7 +14,7 @@ from holdfast.results.measured.metrics import (
     show,
     tone,
 )
-from holdfast.results.measured.runs import Arms, Summary
+from holdfast.results.measured.runs import Arms
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -61,9 +62,7 @@ class Checked:
         )
 
 
-def hidden_danger_table(
-    name: str, settings: HiddenDangerTable, summaries: Sequence[Summary], labels: Labels
-) -> Table:
+def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Context) -> Table:
     """Build the table; raise HoldfastError when an input or every measure of utility is missing.
 
     A cell is listed when no measured utility (perplexity, lm-eval) is worse by more than is
@@ -71,10 +70,10 @@ def hidden_danger_table(
     test, adjusted by Holm over all judges and cells looked through. The CSV also has each arm's
     share of such cells.
     """
-    arms = Arms(summaries)
+    arms, labels = Arms(inputs.summaries), context.labels
     first = arms.find(arms.models(settings.models)[0], settings.arms[0])
     judges = judges_of(first, settings.metrics)
-    parts = measure(_columns(settings, judges), summaries, labels)
+    parts = measure(_columns(settings, judges), inputs.summaries, labels)
     metrics = _ordered(parts[0].metrics)
     if metrics[0].name not in UTILITY:
         raise HoldfastError("neither perplexity nor lm-eval was measured for every arm shown")
@@ -92,7 +91,7 @@ def hidden_danger_table(
         name,
         settings.title,
         settings.caption,
-        BANNER if any(part.summary["meaningless"] for part in parts) else "",
+        BANNER if any(part.summary.meaningless for part in parts) else "",
         (),
         ("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
         3,

@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.files import OracleAgreement, none_of
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
 from holdfast.results.tables.grid import Block, Cell, Table
 from holdfast.results.tables.tidy import Record
-from holdfast.settings.labels import Labels
 from holdfast.settings.tables import JudgeAgreementTable
 from holdfast.statistics import rate
 
-INPUTS = ("clean", "noised")
+GROUPS: tuple[Literal["clean", "noised"], ...] = ("clean", "noised")
 
 
-def judge_agreement_table(
-    name: str, settings: JudgeAgreementTable, agreements: Sequence[Mapping[str, Any]], _: Labels
-) -> Table:
+def build(name: str, settings: JudgeAgreementTable, inputs: Inputs, _: Context) -> Table:
     """Build the table from the content of the agreement.json files, one a judge."""
+    agreements = inputs.agreements
     if not agreements:
-        raise HoldfastError(f"table '{name}' has no agreement.json to read: check the judges first")
+        raise none_of(OracleAgreement)
     rows, records = [], []
     for agreement in agreements:
-        for inputs in INPUTS:
-            n, agree = agreement[inputs]["n"], agreement[inputs]["agree"]
+        for group in GROUPS:
+            counted = agreement.clean if group == "clean" else agreement.noised
+            n, agree = counted.n, counted.agree
             if not 0 <= agree <= n or n == 0:
                 raise HoldfastError(
-                    f"agreement.json of judge '{agreement['judge']}' says {agree} of {n} {inputs} "
+                    f"agreement.json of judge '{agreement.judge}' says {agree} of {n} {group} "
                     "inputs agree: check the judge again"
                 )
             counts = np.zeros(n, dtype=np.int64)
             counts[:agree] = 1
             found = rate(counts, 1)
-            required = agreement["required"][inputs]
+            required = agreement.required[group]
             met = found.value >= required
             rows.append(
                 (
-                    Cell(agreement["judge"]),
-                    Cell(inputs),
+                    Cell(agreement.judge),
+                    Cell(group),
                     Cell(f"{n:,}"),
                     Cell(show(found.value), interval=f"{found.low:.3f}–{found.high:.3f}"),
                     Cell(show(required)),
                     Cell("yes" if met else "NO", tone="better" if met else "worse"),
                 )
             )
-            metric = f"agreement_{agreement['judge']}"
-            records.append(Record("", "", inputs, "", metric, "higher", found))
+            metric = f"agreement_{agreement.judge}"
+            records.append(Record("", "", group, "", metric, "higher", found))
     return Table(
         name,
         settings.title,

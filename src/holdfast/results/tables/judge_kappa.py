@@ -8,8 +8,10 @@ from itertools import combinations
 import numpy as np
 
 from holdfast.results.measured import cells
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import Metric, judges_of, show
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -32,17 +34,15 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def judge_kappa_table(
-    name: str, settings: JudgeKappaTable, summaries: Sequence[Summary], labels: Labels
-) -> Table:
+def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context) -> Table:
     """Build the table, a block for each perturbation; raise HoldfastError when an input is missing.
 
     The looks at a behavior are its draws under every level of the perturbation and every arm.
     """
-    arms = Arms(summaries)
+    arms, labels = Arms(inputs.summaries), context.labels
     blocks: list[Block] = []
     records: list[Record] = []
-    used: list[Summary] = []
+    used: list[Pooled] = []
     for model in arms.models(settings.models):
         group = [arms.find(model, arm) for arm in settings.arms]
         for other in group[1:]:
@@ -62,7 +62,7 @@ def judge_kappa_table(
         name,
         settings.title,
         settings.caption,
-        BANNER if any(summary["meaningless"] for summary in used) else "",
+        BANNER if any(summary.meaningless for summary in used) else "",
         (),
         HEADINGS,
         1,
@@ -73,13 +73,13 @@ def judge_kappa_table(
 
 
 def _pooled(
-    settings: JudgeKappaTable, group: Sequence[Summary], labels: Labels
+    settings: JudgeKappaTable, group: Sequence[Pooled], labels: Labels
 ) -> dict[str, list[cells.Cell]]:
     """Return the cells of all arms by perturbation, in the order shown."""
     pooled: dict[str, list[cells.Cell]] = {}
     for summary in group:
         for cell in cells.select(summary, settings.perturbations, settings.levels, labels):
-            pooled.setdefault(cell["perturbation"], []).append(cell)
+            pooled.setdefault(cell.perturbation, []).append(cell)
     return pooled
 
 
@@ -108,7 +108,7 @@ def _compare(
 
 def _looks(pooled: Sequence[cells.Cell], judge: Metric, symbol: str) -> Counts:
     """Return whether each look of a judge has ``symbol``, shape (units, looks)."""
-    draws = [draw for cell in pooled for draw in cell["outcomes"][judge.name]]
+    draws = [draw for cell in pooled for draw in cell.outcomes[judge.name]]
     return np.stack([successes([draw], symbol) for draw in draws], axis=1)
 
 
@@ -129,15 +129,15 @@ def _estimate(found: Estimate) -> Cell:
 
 def _title(perturbation: str, pooled: Sequence[cells.Cell], labels: Labels) -> str:
     label = labels.perturbation(perturbation).label
-    levels = dict.fromkeys(cell["level"] for cell in pooled if cell["level"])
+    levels = dict.fromkeys(cell.level for cell in pooled if cell.level)
     shown = ", ".join(labels.level(perturbation, level) for level in levels)
     return f"{label}: {shown}" if shown else label
 
 
 def _notes(
-    settings: JudgeKappaTable, used: Sequence[Summary], blocks: Sequence[Block], labels: Labels
+    settings: JudgeKappaTable, used: Sequence[Pooled], blocks: Sequence[Block], labels: Labels
 ) -> tuple[str, ...]:
-    sizes = " or ".join(f"{size:,}" for size in sorted({summary["behaviors"] for summary in used}))
+    sizes = " or ".join(f"{size:,}" for size in sorted({summary.behaviors for summary in used}))
     notes = [
         f"Verdicts: pairs of verdicts on the same completion, pooled over the levels named and "
         f"their draws, of {', '.join(map(labels.arm, settings.arms))}.",

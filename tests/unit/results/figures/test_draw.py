@@ -12,6 +12,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydantic import TypeAdapter
 
+from built import arms_of, inputs_of, pooled, write_figure
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import (
@@ -21,9 +22,7 @@ from holdfast.results.figures import (
     loss_curve,
     style,
 )
-from holdfast.results.figures.draw import write_figure
 from holdfast.results.measured import cells
-from holdfast.results.measured.runs import Arms
 from holdfast.settings.figures import FigureSettings, ScoreSeries
 from holdfast.settings.labels import Labels, PerturbationLabel
 
@@ -40,9 +39,10 @@ def summary(arm: str, **changes: Any) -> Any:
             for judge in JUDGES
         }
         rows.append({"perturbation": perturbation, "level": level, "draws": draws})
-        rows[-1]["outcomes"] = outcomes
+        rows[-1] |= {"noise_seeds": [], "outcomes": outcomes}
     metrics = {judge: {"kind": "asr", "better": "lower", "label": judge} for judge in JUDGES}
     base = {"model": "m", "arm": arm, "seed": 0, "behaviors_sha256": "s", "meaningless": False}
+    base |= {"schema": 2, "weights": "w", "behaviors": 30, "versions": {}, "dtype": "float32"}
     return {**base, "metrics": metrics, "cells": rows, **changes}
 
 
@@ -109,7 +109,7 @@ def test_bytes_are_the_same_every_time(settings: Any, inputs: list[Any], tmp_pat
 
 
 def test_bars_are_the_mean_over_judges_with_cluster_intervals() -> None:
-    columns, estimates = asr_bars.bars(bars(), Arms(RUN), "m", Labels())
+    columns, estimates = asr_bars.bars(bars(), arms_of(RUN), "m", Labels())
     assert columns == [("none", ""), ("weight_noise", "2")]
     outcomes = RUN[1]["cells"][1]["outcomes"]
     looks = np.array([[[int(c) for c in draw] for draw in outcomes[judge]] for judge in JUDGES])
@@ -121,14 +121,14 @@ def test_bars_are_the_mean_over_judges_with_cluster_intervals() -> None:
 
 
 def test_one_judge_alone_is_its_rate() -> None:
-    cell = RUN[0]["cells"][1]
+    cell = pooled(RUN[0], draws="fixed").cells[1]
     alone = cells.average_rate(cell, ["harmbench"])
     assert alone == statistics.rate(*cells.counts(cell, "harmbench"))
 
 
 def test_lines_are_min_max_normalized_with_errors_on_the_same_scale() -> None:
     series = ScoreSeries(selection="robustness", score="noise", label="P")
-    line = layer_scores.line("fo", "m", series, SCORES)
+    line = layer_scores.line("fo", "m", series, inputs_of(SCORES).selections)
     assert line.values.tolist() == [1.0, 0.5, 0.25, 0.0]
     assert line.errors is not None
     assert line.errors.tolist() == [0.25, 0.5, 0.0, 0.0]
@@ -139,7 +139,7 @@ def test_seeds_of_a_selection_are_averaged() -> None:
     one = selection("r", {"noise": [0, 4, 0, 0]}, standard_errors={"noise": [3, 3, 3, 3]})
     two = selection("r", {"noise": [0, 8, 6, 0]}, standard_errors={"noise": [4, 4, 4, 4]}, seed=1)
     series = ScoreSeries(selection="r", score="noise", label="P")
-    line = layer_scores.line("fo", "m", series, [one, two])
+    line = layer_scores.line("fo", "m", series, inputs_of([one, two]).selections)
     assert line.values.tolist() == [0.0, 1.0, 0.5, 0.0]
     assert line.errors is not None
     assert line.errors.tolist() == pytest.approx([2.5 / 6] * 4)
@@ -147,13 +147,15 @@ def test_seeds_of_a_selection_are_averaged() -> None:
 
 def test_a_constant_score_is_a_line_of_zeros() -> None:
     series = ScoreSeries(selection="snip", score="snip", label="S")
-    line = layer_scores.line("fo", "m", series, [selection("snip", {"snip": [2.0] * 4})])
+    constant = inputs_of([selection("snip", {"snip": [2.0] * 4})]).selections
+    line = layer_scores.line("fo", "m", series, constant)
     assert line.values.tolist() == [0.0] * 4
 
 
 @pytest.mark.parametrize("window", [1, 2, 9, 300])
 def test_smooth_loss_is_the_average_around_each_step(window: int) -> None:
-    found = loss_curve.curve(curves(window=window), "m", "fo", TRAINED, Labels())
+    histories = inputs_of(TRAINED).histories
+    found = loss_curve.curve(curves(window=window), "m", "fo", histories, Labels())
     raw = [[step["loss"] for step in one["steps"]] for one in TRAINED[:2]]
     assert found.losses.tolist() == raw
     mean = np.mean(raw, axis=0)
@@ -193,7 +195,7 @@ def test_a_meaningless_run_says_so(meaningless: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "inputs", "message"),
     [
-        (bars(), RUN[:1], "figure 'f': the summary of model 'm', arm 'zo' is missing"),
+        (bars(), RUN[:1], "figure 'f': the summary.json of model 'm', arm 'zo' is missing"),
         (bars(levels={"weight_noise": [9]}), RUN, "no cell 'weight_noise 9'"),
         (bars(metrics=["harmbnch"]), RUN, "did you mean 'harmbench'"),
         (bars(), [RUN[0], summary("zo", behaviors_sha256="t")], "different behaviors"),
@@ -220,11 +222,11 @@ def test_bars_that_only_some_arms_have_are_left_out() -> None:
     column = RUN[0]["cells"][-1]["perturbation"]
     less = {**RUN[1], "cells": [c for c in RUN[1]["cells"] if c["perturbation"] != column]}
     partial = Labels(perturbations={column: PerturbationLabel(label="R", partial=True)})
-    columns, estimates = asr_bars.bars(bars(), Arms([RUN[0], less]), "m", partial)
+    columns, estimates = asr_bars.bars(bars(), arms_of([RUN[0], less]), "m", partial)
     assert column not in {name for name, _ in columns}
     assert {len(row) for row in estimates} == {len(columns)}
     with pytest.raises(HoldfastError, match="no cell"):
-        asr_bars.bars(bars(), Arms([RUN[0], less]), "m", Labels())
+        asr_bars.bars(bars(), arms_of([RUN[0], less]), "m", Labels())
 
 
 def attacked(arm: str) -> Any:
@@ -240,7 +242,7 @@ def strengths(**changes: Any) -> Any:
 
 
 def test_a_curve_starts_unperturbed_and_ascends() -> None:
-    arms = Arms([attacked("fo")])
+    arms = arms_of([attacked("fo")])
     points = asr_curve.curve(strengths(arms=["fo"]), arms, "m", "fo", "weight_noise")
     assert [strength for strength, _ in points] == [0, 5, 20, 100]
     found = arms.find("m", "fo")
@@ -261,9 +263,9 @@ def test_levels_without_a_number_have_no_curve() -> None:
     made = attacked("fo")
     made["cells"][1] = {**made["cells"][1], "level": "W4"}
     with pytest.raises(HoldfastError, match="level 'W4' of 'weight_noise' is no number"):
-        asr_curve.curve(strengths(arms=["fo"]), Arms([made]), "m", "fo", "weight_noise")
+        asr_curve.curve(strengths(arms=["fo"]), arms_of([made]), "m", "fo", "weight_noise")
     with pytest.raises(HoldfastError, match="has no cells of 'finetune'"):
-        asr_curve.curve(strengths(arms=["fo"]), Arms([made]), "m", "fo", "finetune")
+        asr_curve.curve(strengths(arms=["fo"]), arms_of([made]), "m", "fo", "finetune")
 
 
 def named(label: str) -> PerturbationLabel:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from built import build_table, pooled
 from holdfast.config import HoldfastError, load_settings
 from holdfast.plan import Plan
 from holdfast.results.measured import cells
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown
@@ -39,7 +39,7 @@ def table_of(run: list[Any], **changes: Any) -> Any:
 
 
 def share(one: Any, metric: str = "harmbench") -> float:
-    hits, draws = cells.counts(cells.find_cell(one, "weight_noise", "2"), metric)
+    hits, draws = cells.counts(cells.find_cell(pooled(one), "weight_noise", "2"), metric)
     return float(hits.mean()) / draws
 
 

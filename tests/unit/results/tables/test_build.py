@@ -13,10 +13,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from statsmodels.stats.multitest import multipletests
 
+from built import build_table, pooled, write_table
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
-from holdfast.results.tables.build import build_table, write_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown
@@ -37,7 +37,15 @@ def paper_summary() -> Any:
             judge: ["1" * k + "0" * (300 - k)] for judge, k in zip(JUDGES, hits, strict=True)
         }
         level = "" if name == "none" else name.upper()
-        rows.append({"perturbation": name, "level": level, "draws": 1, "outcomes": outcomes})
+        rows.append(
+            {
+                "perturbation": name,
+                "level": level,
+                "draws": 1,
+                "noise_seeds": [],
+                "outcomes": outcomes,
+            }
+        )
     return summary(n=300, cells=rows, metrics={judge: METRICS[judge] for judge in JUDGES})
 
 
@@ -59,9 +67,7 @@ def test_csv_holds_the_statistics() -> None:
     fo, zo = RUN[1], RUN[2]
     (row,) = [r for r in rows if (r["level"], r["metric"]) == ("2", "harmbench")]
     here, there = (
-        cells.repeated_counts(
-            cells.find_cell(statistics.pool([one]), "weight_noise", "2"), "harmbench"
-        )
+        cells.repeated_counts(cells.find_cell(pooled(one), "weight_noise", "2"), "harmbench")
         for one in (zo, fo)
     )
     expected, change = statistics.rate(*here), statistics.rate_change(*here, *there)
@@ -293,9 +299,9 @@ def test_stars_come_from_adjusted_p_values() -> None:
 @pytest.mark.parametrize(
     ("changes", "run", "message"),
     [
-        ({}, RUN[:2], "table 't': the summary of model 'm', arm 'zo' is missing"),
-        ({}, [], "there is no summary to show"),
-        ({"models": ["n"]}, RUN, "the summary of model 'n', arm 'zo' is missing"),
+        ({}, RUN[:2], "table 't': the summary.json of model 'm', arm 'zo' is missing"),
+        ({}, [], "there is no summary.json to show"),
+        ({"models": ["n"]}, RUN, "the summary.json of model 'n', arm 'zo' is missing"),
         ({"metrics": ["harmbnch"]}, RUN, "'harmbnch' was not measured .*did you mean 'harmbench'"),
         (
             {"sections": [{"arm": "fo", "levels": {"weight_noise": [3]}}]},

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from built import build_table
 from holdfast.__main__ import overview
 from holdfast.config import load_settings
 from holdfast.config.published import place, read
 from holdfast.errors import HoldfastError
+from holdfast.files.atomic import write_text
 from holdfast.results.make import make_table
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
@@ -55,7 +56,7 @@ def summary(arm: str, model: str = "m", shift: int = 0) -> Any:
             outcomes[metric] = ["1" * hits + "0" * (3600 - hits)]
         cell = {"perturbation": perturbation, "level": level, "draws": 1, "noise_seeds": []}
         cells.append({**cell, "outcomes": outcomes})
-    base = {"schema": 1, "model": model, "arm": arm, "seed": 0, "behaviors": 3600}
+    base = {"schema": 2, "weights": "w", "model": model, "arm": arm, "seed": 0, "behaviors": 3600}
     metrics = {one: {"kind": "asr", "better": "lower", "label": OURS[one]} for one in OURS}
     about = {"behaviors_sha256": "s", "meaningless": False, "versions": {}, "dtype": "float32"}
     return {**base, **about, "metrics": metrics, "cells": cells}
@@ -189,6 +190,7 @@ def test_the_papers_costs_have_no_interval() -> None:
     costs = [
         {"model": "m", "arm": arm, "stage": "s", "steps": 1, "device": "GPU", "wall_s": seconds}
         | {"memory_kind": "allocated", "peak_memory_bytes": mib * 2**20, "forward_passes": 9}
+        | {"resumed": False}
         for arm, (seconds, mib) in measured.items()
     ]
     table = build_table("table3", TypeAdapter(TableSettings).validate_python(entry), costs)
@@ -213,8 +215,8 @@ def test_the_papers_costs_have_no_interval() -> None:
 def test_show_prints_comparisons_when_asked(tmp_path: Path) -> None:
     inputs = []
     for arm in ("fo", "zo"):
-        inputs.append(tmp_path / f"{arm}.json")
-        inputs[-1].write_text(json.dumps(summary(arm)))
+        inputs.append(tmp_path / arm / "summary.json")
+        write_text(inputs[-1], json.dumps(summary(arm)))
     folder = tmp_path / "tables"
     make_table("table2", settings_of(NAMES), Labels(), inputs, str(folder / "table2"))
     make_table("plain", settings_of(None), Labels(), inputs, str(folder / "plain"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from built import build_table
 from holdfast.errors import HoldfastError
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown
@@ -22,7 +22,7 @@ COSTS = [
 ]
 for cost, mib, passes in zip(COSTS, (82024, 26421), (2400, 140), strict=True):
     cost |= {"peak_memory_bytes": mib * 2**20, "device": "GPU", "memory_kind": "allocated"}
-    cost["forward_passes"] = passes
+    cost |= {"forward_passes": passes, "resumed": False}
 
 
 def cost_settings() -> Any:
@@ -48,7 +48,7 @@ def test_costs_are_averaged_over_seeds_and_missing_ones_are_named() -> None:
     again = {**COSTS[0], "wall_s": 1046.8}
     rows = records(build_table("t", cost_settings(), [*COSTS, again]))
     assert (float(rows[0]["value"]), rows[0]["n"]) == (1096.8, "2")
-    with pytest.raises(HoldfastError, match=r"cost\.json of m/zo_robust is missing"):
+    with pytest.raises(HoldfastError, match=r"cost\.json of model 'm', arm 'zo_robust' is missing"):
         build_table("t", cost_settings(), COSTS[:1])
 
 

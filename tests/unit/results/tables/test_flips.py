@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from built import build_table, write_table
 from holdfast.errors import HoldfastError
-from holdfast.results.tables.build import build_table, write_table
 from holdfast.results.tables.flips import COLUMNS, Behaviors
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html

@@ -11,9 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 from scipy import stats
 
+from built import build_table, write_figure, write_table
 from holdfast.errors import HoldfastError
-from holdfast.results.figures.draw import write_figure
-from holdfast.results.tables.build import build_table, write_table
 from holdfast.results.tables.render.markdown import to_markdown
 from holdfast.results.tables.render.terminal import terminal
 from holdfast.settings.figures import FigureSettings

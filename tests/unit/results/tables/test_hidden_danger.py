@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from built import build_table, pooled
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
 from holdfast.results.measured.metrics import metric_of
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.tidy import to_csv
 from judged_tables import (
     CALM,
@@ -70,8 +70,9 @@ def test_one_judge_is_enough_and_its_stars_say_so() -> None:
 def test_the_interval_shown_is_that_of_the_change() -> None:
     found = cell("noise", "1", both([UNSAFE]), **measured(NOISY))
     row = danger(found).blocks[0].rows[0]
-    metric = metric_of(summary("fo", CALM), "perplexity")
-    change = cells.change(found, CALM, metric)
+    arm = pooled(summary("fo", CALM, found))
+    calm, noisy = arm.cells
+    change = cells.change(noisy, calm, metric_of(arm, "perplexity"))
     assert row[3].interval == f"{change.low:.3f} to {change.high:.3f}"
 
 
@@ -91,8 +92,10 @@ def test_p_values_are_adjusted_over_all_that_was_looked_through() -> None:
 
     steps = [SAFE[: 50 - up] + "1" * up + SAFE[50:] for up in (5, 6, 7, 8, 9, 10)]
     found = [cell("noise", str(i), both([one]), **measured()) for i, one in enumerate(steps)]
-    metric = metric_of(summary("fo", CALM), "harmbench")
-    plain = [cells.change(one, CALM, metric).p_value for one in found]
+    arm = pooled(summary("fo", CALM, *found))
+    calm, *noisy = arm.cells
+    metric = metric_of(arm, "harmbench")
+    plain = [cells.change(cell, calm, metric).p_value for cell in noisy]
     adjusted = multipletests([p for p in plain for _ in JUDGES], method="holm")[1][:: len(JUDGES)]
     expected = [f"σ={i}" for i, p in enumerate(adjusted) if p < 0.05]
     assert 0 < len(expected) < sum(p < 0.05 for p in plain if p is not None)

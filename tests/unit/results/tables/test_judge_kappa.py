@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from built import build_table
 from holdfast.errors import HoldfastError
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.tidy import to_csv
 from holdfast.statistics.kappa import agreement, kappa
 from judged_tables import (

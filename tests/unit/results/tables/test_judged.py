@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.results.tables.build import build_table
-from holdfast.results.tables.flips import Behaviors
+from built import build_table
+from holdfast.results.measured.inputs import Behaviors
 from holdfast.results.tables.grid import BANNER
 from holdfast.results.tables.render.latex import to_latex
 from judged_tables import (

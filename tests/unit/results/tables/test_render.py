@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.results.tables.build import build_table
+from built import build_table
 from holdfast.results.tables.grid import Table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import escape as escape_latex

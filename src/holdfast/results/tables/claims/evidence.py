@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
-from holdfast.results.measured.around import Gap, around
+from holdfast.results.measured.around import around
 from holdfast.results.measured.controls import controls_of
+from holdfast.results.measured.files import Cost, Gap, of_arm
 from holdfast.results.measured.metrics import metric_of
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Cell, Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.settings.cells import level_name
 from holdfast.settings.claims import (
     CostClaim,
@@ -26,7 +28,7 @@ from holdfast.settings.claims import (
 from holdfast.settings.labels import Labels
 from holdfast.statistics import Counts, Floats, Spread
 
-Cells = Sequence[cells.Cell]
+Cells = Sequence[Cell]
 DIFFERENT = "stages measured in one way"
 UNBROKEN = "a run that is not resumed"
 MEASURED = "a cost above zero"
@@ -75,8 +77,8 @@ def of_change(
     change = statistics.rate_change(
         *_pooled(here, claim.metrics), *_pooled(there, claim.metrics), "agresti_min"
     )
-    n = len(here[0]["outcomes"][claim.metrics[0]][0])
-    moved = controls_of(controls, other["arm"], labels.parents)
+    n = len(here[0].outcomes[claim.metrics[0]][0])
+    moved = controls_of(controls, other.arm, labels.parents)
     floor = _floor(claim, arms, other, there, moved, labels)
     return Evidence(
         change.delta,
@@ -91,28 +93,28 @@ def of_change(
 
 
 def _pairs(
-    claim: DirectionClaim | EqualClaim, summary: Summary, other: Summary, labels: Labels
-) -> tuple[list[cells.Cell], list[cells.Cell]]:
+    claim: DirectionClaim | EqualClaim, summary: Pooled, other: Pooled, labels: Labels
+) -> tuple[list[Cell], list[Cell]]:
     """Return the claim's cells and their references, all parted into as many repeats or one."""
     found = []
     for cell in cells.select(summary, claim.perturbations, claim.levels, labels):
-        here = (cell["perturbation"], level_name(cell["level"]))
+        here = (cell.perturbation, level_name(cell.level))
         there = ("none", "") if claim.reference.perturbation == "none" else here
         before = cells.cell_if_any(other, there[0], there[1], labels)
-        if before is not None and (summary["arm"], *here) != (other["arm"], *there):
+        if before is not None and (summary.arm, *here) != (other.arm, *there):
             found.append((cell, before))
     if not found:
         raise HoldfastError(
-            f"{summary['model']}/{summary['arm']} and {other['arm']} have no cell to compare: "
+            f"{summary.model}/{summary.arm} and {other.arm} have no cell to compare: "
             "name perturbations that both were tested under"
         )
-    groups = math.gcd(*({cells.repeats(cell) for pair in found for cell in pair} - {1})) or 1
+    groups = math.gcd(*({cell.repeats for pair in found for cell in pair} - {1})) or 1
     here_there = [[_grouped(cell, groups) for cell in side] for side in zip(*found, strict=True)]
     return here_there[0], here_there[1]
 
 
-def _grouped(cell: cells.Cell, groups: int) -> cells.Cell:
-    return {**cell, "repeats": groups if cells.repeats(cell) > 1 else 1}
+def _grouped(cell: Cell, groups: int) -> Cell:
+    return cell.model_copy(update={"repeats": groups if cell.repeats > 1 else 1})
 
 
 def _pooled(side: Cells, judges: Sequence[str]) -> tuple[Counts, int]:
@@ -159,7 +161,7 @@ def _of_accuracy(here: Cells, there: Cells) -> Evidence:
 def _floor(
     claim: DirectionClaim | EqualClaim,
     arms: Arms,
-    other: Summary,
+    other: Pooled,
     there: Cells,
     controls: Sequence[str],
     labels: Labels,
@@ -169,9 +171,9 @@ def _floor(
     for name in controls:
         if name == claim.arm:
             continue
-        control = arms.find(other["model"], name)
+        control = arms.find(other.model, name)
         require_same_behaviors(control, other)
-        places = [(cell["perturbation"], level_name(cell["level"])) for cell in there]
+        places = [(cell.perturbation, level_name(cell.level)) for cell in there]
         moved = [
             c for p, v in places if (c := cells.cell_if_any(control, p, v, labels)) is not None
         ]
@@ -179,7 +181,7 @@ def _floor(
             continue
         after, before = (
             np.mean(
-                [cells.rates(c, m, len(other["seeds"])) for c in side for m in claim.metrics],
+                [cells.rates(c, m, len(other.seeds)) for c in side for m in claim.metrics],
                 axis=0,
             )
             for side in (moved, there)
@@ -201,21 +203,21 @@ def of_gap(claim: GapClaim, files: Sequence[Gap], model: str) -> Evidence:
     return Evidence(change.delta, change.low, change.high, n, unit, change.p_value)
 
 
-def of_cost(claim: CostClaim, costs: Sequence[Mapping[str, Any]], model: str) -> Evidence:
+def of_cost(claim: CostClaim, costs: Sequence[Cost], model: str) -> Evidence:
     """Return the ratio of two arms' costs; with several seeds, a t interval of its logarithm.
 
     Raises HoldfastError naming a missing cost.json.
     """
     from scipy.stats import t
 
-    here, there = (_costs(costs, model, arm) for arm in (claim.arm, claim.share_of))
+    here, there = (of_arm(Cost, costs, model, arm) for arm in (claim.arm, claim.share_of))
     both = [*here, *there]
     doubt = ""
-    if any(len({cost[field] for cost in both}) > 1 for field in ("device", "memory_kind")):
+    if any(len({getattr(cost, field) for cost in both}) > 1 for field in ("device", "memory_kind")):
         doubt = DIFFERENT
-    if claim.measure == "wall_s" and any(cost.get("resumed") for cost in both):
+    if claim.measure == "wall_s" and any(cost.resumed for cost in both):
         doubt = UNBROKEN
-    values = [float(cost[claim.measure]) for cost in both]
+    values = [float(getattr(cost, claim.measure)) for cost in both]
     if min(values) <= 0 or len(here) != len(there):
         return Evidence(None, None, None, len(here), "seeds", doubt=doubt or MEASURED)
     logs = np.log(values[: len(here)]) - np.log(values[len(here) :])
@@ -225,10 +227,3 @@ def of_cost(claim: CostClaim, costs: Sequence[Mapping[str, Any]], model: str) ->
         half = float(t.ppf((1 + statistics.CONFIDENCE) / 2, len(logs) - 1)) * error
         low, high = math.exp(value - half), math.exp(value + half)
     return Evidence(math.exp(value), low, high, len(logs), "seeds", doubt=doubt)
-
-
-def _costs(costs: Sequence[Mapping[str, Any]], model: str, arm: str) -> list[Mapping[str, Any]]:
-    found = [cost for cost in costs if (cost.get("model", ""), cost["arm"]) == (model, arm)]
-    if not found:
-        raise HoldfastError(f"the cost.json of {model}/{arm} is missing")
-    return found

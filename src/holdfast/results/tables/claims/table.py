@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.controls import controls_of
+from holdfast.results.measured.files import Summary, models_of
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
 from holdfast.results.measured.runs import Arms
 from holdfast.results.tables.claims.evidence import (
@@ -59,37 +60,26 @@ class Judged:
     verdict: Verdict
 
 
-def claims_table(
-    name: str,
-    settings: ClaimsTable,
-    inputs: Sequence[Mapping[str, Any]],
-    labels: Labels,
-    meaningless: bool = False,
-) -> Table:
+def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) -> Table:
     """Build the table: a row a claim, in the order of the catalogue, model by model.
 
-    ``inputs``: the content of the summary.json, cost.json and gap.json files. Raises HoldfastError
-    naming the claim and what is missing.
+    Raises HoldfastError naming the claim and what is missing.
     """
-    summaries = [one for one in inputs if "cells" in one]
-    gaps = [one for one in inputs if "rho" in one]
-    costs = [one for one in inputs if "stage" in one]
-    arms = Arms(summaries, settings.draws)
-    present = list(dict.fromkeys(str(one.get("model", "")) for one in inputs))
-    models = present if settings.models == "all" else settings.models
-    if not models:
-        raise HoldfastError("there is no summary to show: run the evaluation first")
-    rows = _judged(settings, models, arms, costs, gaps, labels)
+    labels = context.labels
+    arms = Arms(inputs.summaries, settings.draws)
+    files = [*inputs.gaps, *inputs.summaries, *inputs.costs]
+    models = models_of(Summary, files, settings.models)
+    rows = _judged(settings, models, arms, inputs, labels)
     blocks = [
         Block(labels.model(model), "", tuple(_row(row) for row in rows if row.model == model))
         for model in models
     ]
-    meaningless |= any(one["meaningless"] for one in summaries)
+    untrained = any(summary.meaningless for summary in inputs.summaries)
     return Table(
         name,
         settings.title,
         settings.caption,
-        BANNER if meaningless else "",
+        BANNER if context.meaningless or untrained else "",
         (),
         ("Claim", "From", "Verdict", "Estimate", "p", "Noise floor", "To tell"),
         3,
@@ -104,8 +94,7 @@ def _judged(
     settings: ClaimsTable,
     models: Sequence[str],
     arms: Arms,
-    costs: Sequence[Mapping[str, Any]],
-    gaps: Sequence[Mapping[str, Any]],
+    inputs: Inputs,
     labels: Labels,
 ) -> list[Judged]:
     found: list[tuple[str, str, Claim, Evidence]] = []
@@ -113,9 +102,9 @@ def _judged(
         for name, claim in settings.catalogue.items():
             try:
                 if isinstance(claim, CostClaim):
-                    evidence = of_cost(claim, costs, model)
+                    evidence = of_cost(claim, inputs.costs, model)
                 elif isinstance(claim, GapClaim):
-                    evidence = of_gap(claim, gaps, model)
+                    evidence = of_gap(claim, inputs.gaps, model)
                 else:
                     evidence = of_change(claim, arms, model, settings.controls, labels)
             except HoldfastError as error:

@@ -1,1 +1,5 @@
-"""Metrics under perturbations."""
+"""Metrics under perturbations, with paired changes."""
+
+from holdfast.results.tables.robustness.layouts import build
+
+__all__ = ["build"]

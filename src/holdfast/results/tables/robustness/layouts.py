@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import (
     Better,
     Metric,
@@ -13,7 +14,7 @@ from holdfast.results.measured.metrics import (
     show,
     tone,
 )
-from holdfast.results.measured.runs import Summary
+from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
     Block,
@@ -30,22 +31,21 @@ from holdfast.settings.tables import RobustnessTable
 Best = set[tuple[str, str, str, str, str]]
 
 
-def robustness_table(
-    name: str, settings: RobustnessTable, summaries: Sequence[Summary], labels: Labels
-) -> Table:
+def build(name: str, settings: RobustnessTable, inputs: Inputs, context: Context) -> Table:
     """Build a robustness table; raise HoldfastError when an input is missing."""
-    parts = measure(settings, summaries, labels)
+    labels = context.labels
+    parts = measure(settings, inputs.summaries, labels)
     records = tuple(record for part in parts for row in part.rows for record in row.records)
     best = _best(parts) if settings.best_among_sections else set()
     if settings.layout == "transposed":
         groups, headings, text_columns, blocks = _transposed(parts, labels, best)
     else:
         groups, (headings, text_columns, blocks) = (), _rows(parts, labels, best)
-    return Table(
+    table = Table(
         name,
         settings.title,
         settings.caption,
-        BANNER if any(part.summary["meaningless"] for part in parts) else "",
+        BANNER if any(part.summary.meaningless for part in parts) else "",
         groups,
         headings,
         text_columns,
@@ -53,6 +53,7 @@ def robustness_table(
         footnotes(settings, parts, labels),
         records,
     )
+    return compared(table, settings.published, labels) if settings.published else table
 
 
 def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:

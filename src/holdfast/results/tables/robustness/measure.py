@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
 from holdfast.results.measured.controls import floor_of
+from holdfast.results.measured.files import Summary
 from holdfast.results.measured.metrics import Metric, metric_of
-from holdfast.results.measured.runs import Arms, Summary, require_same_behaviors
+from holdfast.results.measured.pooling import Cell, Pooled
+from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.results.tables.tidy import Record
 from holdfast.settings.cells import Section, level_name
 from holdfast.settings.labels import Labels
@@ -23,7 +25,7 @@ class Row:
 
     perturbation: str
     level: str
-    cell: cells.Cell
+    cell: Cell
     records: tuple[Record, ...]
 
 
@@ -33,7 +35,7 @@ class Part:
 
     model: str
     section: Section
-    summary: Summary
+    summary: Pooled
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
 
@@ -49,7 +51,7 @@ def measure(settings: RobustnessTable, summaries: Sequence[Summary], labels: Lab
     used = [arms.find(model, section.arm) for model in models for section in settings.sections]
     names = [*settings.metrics]
     for extra in settings.extra_metrics:
-        if extra not in names and all(extra in summary["metrics"] for summary in used):
+        if extra not in names and all(extra in summary.metrics for summary in used):
             names.append(extra)
     parts = [
         _part(arms, model, section, names, settings, labels)
@@ -107,24 +109,24 @@ def _part(
 
 def _row(
     arms: Arms,
-    summary: Summary,
-    cell: cells.Cell,
+    summary: Pooled,
+    cell: Cell,
     section: Section,
     metrics: Sequence[Metric],
     settings: RobustnessTable,
     labels: Labels,
 ) -> Row:
-    perturbation, level = cell["perturbation"], level_name(cell["level"])
+    perturbation, level = cell.perturbation, level_name(cell.level)
     reference = section.reference
     before, name = None, ""
     if reference is not None:
-        other = arms.find(summary["model"], reference.arm)
+        other = arms.find(summary.model, reference.arm)
         require_same_behaviors(summary, other)
         unperturbed = reference.perturbation == "none"
         there: tuple[str, str] = ("none", "") if unperturbed else (perturbation, level)
-        if (other["arm"], *there) != (summary["arm"], perturbation, level):
+        if (other.arm, *there) != (summary.arm, perturbation, level):
             before = cells.cell_if_any(other, *there, labels)
-            name = "/".join(filter(None, (other["arm"], *there))) if before is not None else ""
+            name = "/".join(filter(None, (other.arm, *there))) if before is not None else ""
 
     def compared(record: Record, metric: Metric) -> Record:
         if before is None:
@@ -138,8 +140,8 @@ def _row(
 
     plain = [
         Record(
-            summary["model"],
-            summary["arm"],
+            summary.model,
+            summary.arm,
             perturbation,
             level,
             metric.name,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from holdfast.results.measured import cells
 from holdfast.results.measured.controls import controls_of
 from holdfast.results.measured.metrics import UNPARSED, Metric, show
+from holdfast.results.measured.pooling import Cell
 from holdfast.results.tables.grid import FLOOR_MARK
 from holdfast.results.tables.robustness.measure import Part, Row, family_of
 from holdfast.results.tables.tidy import Record
@@ -85,9 +86,9 @@ def _tests(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
 
 def _sampled(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
     """Return what intervals and tests are over besides units."""
-    if max(len(part.summary["seeds"]) for part in parts) > 1:
+    if max(len(part.summary.seeds) for part in parts) > 1:
         return ["training seeds"]
-    several = any(row.cell["draws"] > 1 for part in parts for row in part.rows)
+    several = any(row.cell.draws > 1 for part in parts for row in part.rows)
     return ["noise draws"] if several and settings.draws == "random" else []
 
 
@@ -97,13 +98,13 @@ def _sizes(settings: RobustnessTable, parts: Sequence[Part]) -> str:
     for metric, row in _measured(parts):
         record = next(record for record in row.records if record.metric == metric.name)
         sizes.setdefault(metric.unit, set()).add(record.estimate.units)
-        draws.add(row.cell["draws"])
+        draws.add(row.cell.draws)
     units = ", ".join(
         f"{' or '.join(f'{size:,}' for size in sorted(found))} {unit}"
         for unit, found in sizes.items()
     )
     looks = _span(draws, "draw")
-    seeds = _span({len(part.summary["seeds"]) for part in parts}, "training seed")
+    seeds = _span({len(part.summary.seeds) for part in parts}, "training seed")
     return f"n: {units}; {looks} a cell, from {seeds}. {_covers(_sampled(settings, parts))}"
 
 
@@ -204,7 +205,7 @@ def _oddities(parts: Sequence[Part], labels: Labels) -> list[str]:
             parts, labels, f"{UNPARSED}{metric.name}",
             f"Unparsed {metric.label} verdicts, counted as no attack success",
         )  # fmt: skip
-    if all("degenerate" in cell["outcomes"] for cell in _cells(parts)):
+    if all("degenerate" in cell.outcomes for cell in _cells(parts)):
         notes += _count(
             parts, labels, "degenerate",
             "Degenerate completions (repetition or gibberish; judges may call them anything)",
@@ -241,7 +242,7 @@ def _measured(parts: Sequence[Part]) -> Iterable[tuple[Metric, Row]]:
     return ((metric, row) for part in parts for row in part.rows for metric in part.metrics)
 
 
-def _cells(parts: Sequence[Part]) -> Iterable[cells.Cell]:
+def _cells(parts: Sequence[Part]) -> Iterable[Cell]:
     return (row.cell for part in parts for row in part.rows)
 
 

@@ -14,9 +14,9 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from built import build_table
 from holdfast import statistics
 from holdfast.config import HoldfastError
-from holdfast.results.tables.build import build_table
 from holdfast.results.tables.render.html import to_html
 from holdfast.results.tables.render.latex import to_latex
 from holdfast.results.tables.render.markdown import to_markdown
@@ -75,6 +75,7 @@ def windows(arm: str, nll: list[float]) -> Any:
 def cost(arm: str, seconds: float, **changes: Any) -> dict[str, Any]:
     base = {"model": "m", "arm": arm, "stage": "s", "steps": 1, "wall_s": seconds}
     base |= {"peak_memory_bytes": 0, "forward_passes": 5, "device": "GPU", "memory_kind": "a"}
+    base["resumed"] = False
     return base | changes
 
 
@@ -316,7 +317,9 @@ def test_a_cost_that_is_missing_or_was_not_measured() -> None:
     claim = {**COST, "measure": "peak_memory_bytes", "limit": 1}
     row = row_of([cost("fo", 1), cost("zo", 1)], claim)
     assert (row["verdict"], row["estimate"]) == ("cannot tell", "NA")
-    with pytest.raises(HoldfastError, match=r"table 't': claim 'it': the cost\.json of m/zo is"):
+    with pytest.raises(
+        HoldfastError, match=r"table 't': claim 'it': the cost\.json of model 'm', arm"
+    ):
         row_of([cost("fo", 1)], claim)
 
 
@@ -336,7 +339,9 @@ def test_every_format_shows_every_claim_and_warns_of_meaningless_models() -> Non
 
 def test_a_missing_arm_or_metric_is_named() -> None:
     run = pair(30, 28)
-    with pytest.raises(HoldfastError, match="claim 'it': the summary of model 'm', arm 'zo' is"):
+    with pytest.raises(
+        HoldfastError, match=r"claim 'it': the summary\.json of model 'm', arm 'zo'"
+    ):
         row_of(run[:1], PLAIN)
     metrics = {name: value for name, value in METRICS.items() if name != "harmbench"}
     with pytest.raises(HoldfastError, match="claim 'it': metric 'harmbench' was not measured"):
