@@ -16,10 +16,11 @@ from holdfast.config.overlays import config_files
 from holdfast.jobs.slurm import take_over
 from holdfast.plan import Plan
 from holdfast.jobs.status import record_run
+from holdfast.files.project import default_config
 from holdfast.files.refusals import require_writable
 
 
-configfile: "config/config.yaml"
+configfile: default_config()
 
 
 try:
