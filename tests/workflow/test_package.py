@@ -109,7 +109,7 @@ def test_the_config_to_start_from_can_be_planned(installed: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["run", "tabel2"], "no config and no target 'tabel2'; did you mean 'table2'"),
+        (["run", "tabel2"], "or a file); did you mean 'table2'?"),
         (["run", "none.yaml"], "no config file none.yaml"),
         (["run", "bad.yaml", "--", "-n"], "seeds.0"),
     ],

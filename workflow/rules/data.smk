@@ -15,7 +15,7 @@ rule pocket_world:
 
 rule data:
     input:
-        lambda w: plan.data_inputs(w.dataset),
+        lambda w: placed(plan.data_inputs(w.dataset)),
     output:
         ensure("<results>/data/{dataset}.{suffix}", non_empty=True),
     log:
@@ -30,7 +30,7 @@ rule data:
             "data", plan.data_kind(w.dataset), plan.rows(w.dataset)
         ),
         data_root=lambda w: plan.data_root([plan.rows(w.dataset).source]),
-        pocket=f"{plan.results}/world",
-        cache=f"{plan.results}/data/cache",
+        pocket=f"{folder}/world",
+        cache=f"{folder}/data/cache",
     script:
         "../scripts/data.py"

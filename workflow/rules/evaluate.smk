@@ -25,7 +25,7 @@ rule quantize:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
@@ -58,7 +58,7 @@ rule quantize_gptqmodel:
         settings=lambda w: plan.params(
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
@@ -116,7 +116,7 @@ rule finetune:
             plan.settings.perturbations[w.perturbation],
             plan.settings.data.max_length,
         ),
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/finetune.py"
 
@@ -167,6 +167,6 @@ for job in plan.evaluations:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/evaluate.py"

@@ -19,6 +19,6 @@ rule robustness_gap:
         runtime=lambda w, attempt: attempt * plan.runtime.gap(w.model),
     params:
         settings=lambda w: plan.gap_params,
-        scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
     script:
         "../scripts/gap.py"

@@ -31,7 +31,7 @@ for job in plan.judgments:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/judge.py"
 

@@ -1,6 +1,6 @@
 rule validation:
     input:
-        sources=lambda w: plan.validation_inputs(),
+        sources=lambda w: placed(plan.validation_inputs()),
         alignment=plan.data("alignment"),
         safety=plan.data("safety"),
         calibration=plan.data("calibration"),
@@ -22,8 +22,8 @@ rule validation:
             plan.settings.data.safety.source,
         ),
         data_root=lambda w: plan.data_root(plan.validation_sources),
-        pocket=f"{plan.results}/world",
-        cache=f"{plan.results}/data/cache",
+        pocket=f"{folder}/world",
+        cache=f"{folder}/data/cache",
     script:
         "../scripts/validation.py"
 
@@ -62,7 +62,7 @@ for job in plan.sweep_jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.results}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
+            scratch=f"{folder}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
         script:
             "../scripts/points.py"
 

@@ -91,10 +91,10 @@ def require_targets(targets: Sequence[str], settings: Settings) -> None:
     for target in targets:
         if target not in known and "/" not in target:
             raise HoldfastError(
-                f"there is no config and no target '{target}'"
-                f"{nearest(target, [*known, *shipped_configs()])}; targets are"
-                f" {', '.join(settings.tables)}, {', '.join(settings.figures)}, all, tables,"
-                " figures, sweeps, export_<arm>, sweep_<arm>, preflight, status, or a file"
+                f"there is no config and no target '{target}' (targets are"
+                f" {', '.join([*settings.tables, *settings.figures])}, all, tables, figures,"
+                " sweeps, export_<arm>, sweep_<arm>, preflight, status, or a file)"
+                f"{nearest(target, [*known, *shipped_configs()])}"
             )
 
 

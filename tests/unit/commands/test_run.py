@@ -47,7 +47,7 @@ def test_a_config_that_cannot_be_is_told(
         ("tabel2", "did you mean 'table2'"),
         ("papr", "did you mean 'paper'"),
         ("export_zo_robst", "did you mean 'export_zo_robust'"),
-        ("§", r"; targets are table1, .*figure3.*export_<arm>, sweep_<arm>"),
+        ("§", r"\(targets are table1, .*figure3.*export_<arm>, sweep_<arm>.*\)$"),
     ],
 )
 def test_a_target_that_no_rule_has_is_told(target: str, hint: str) -> None:
