@@ -17,7 +17,9 @@ from places import ROOT
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 HOLDFAST = [sys.executable, "-m", "holdfast", "status", "results/tiny"]
-HOOK = re.search(r"^onstart:\n(    .*\n)+", (ROOT / "Snakefile").read_text(), flags=re.MULTILINE)
+HOOK = re.search(
+    r"^onstart:\n(    .*\n)+", (ROOT / "workflow/Snakefile").read_text(), flags=re.MULTILINE
+)
 # The shipped hook and rule beside four jobs: a temporary file, one that
 # waits to be let go, one that fails, and one that needs it.
 SNAKEFILE = f"""

@@ -25,7 +25,7 @@ rule first_order:
         runtime=lambda w, attempt: attempt * plan.runtime.first_order(w.model, w.arm),
     params:
         settings=plan.arms.params,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/first_order.py"
 
@@ -56,7 +56,7 @@ rule zeroth_order:
         runtime=lambda w, attempt: attempt * plan.runtime.zeroth_order(w.model, w.arm),
     params:
         settings=plan.arms.params,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}",
     script:
         "../scripts/zeroth_order.py"
 

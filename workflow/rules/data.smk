@@ -15,7 +15,7 @@ rule pocket_world:
 
 rule data:
     input:
-        plan.data.inputs,
+        lambda w: placed(plan.data.inputs(w)),
     output:
         ensure("<results>/data/{dataset}.{suffix}", non_empty=True),
     log:
@@ -30,7 +30,7 @@ rule data:
             "data", plan.data.kind(w.dataset), plan.data.rows(w.dataset)
         ),
         data_root=lambda w: plan.data.root([plan.data.rows(w.dataset).source]),
-        pocket=f"{plan.paths.results}/world",
-        cache=f"{plan.paths.results}/data/cache",
+        pocket=f"{folder}/world",
+        cache=f"{folder}/data/cache",
     script:
         "../scripts/data.py"

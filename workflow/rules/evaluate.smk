@@ -26,7 +26,7 @@ rule quantize:
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
         twins=True,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
@@ -60,7 +60,7 @@ rule quantize_gptqmodel:
             "quantize", plan.settings.perturbations[w.perturbation]
         ),
         twins=True,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/quantize.py"
 
@@ -118,7 +118,7 @@ rule finetune:
             plan.settings.perturbations[w.perturbation],
             plan.settings.data.max_length,
         ),
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/{{perturbation}}",
     script:
         "../scripts/finetune.py"
 
@@ -170,6 +170,6 @@ for job in plan.evaluation.jobs:
         params:
             settings=job.params,
             twins=True,
-            scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}",
+            scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}",
         script:
             "../scripts/evaluate.py"

@@ -19,6 +19,6 @@ rule robustness_gap:
         runtime=lambda w, attempt: attempt * plan.runtime.gap(w.model),
     params:
         settings=plan.gaps.params,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/gap",
     script:
         "../scripts/gap.py"

@@ -29,7 +29,7 @@ for job in plan.judging.jobs:
         params:
             settings=job.params,
             twins=not job.together,
-            scratch=f"{plan.paths.results}/scratch/{job.scratch}",
+            scratch=f"{folder}/scratch/{job.scratch}",
         script:
             "../scripts/judge.py"
 

@@ -29,7 +29,7 @@ rule layer_scores:
             plan.settings.data.max_length,
         ),
         layers=plan.layers.chunk,
-        scratch=f"{plan.paths.results}/scratch/{{model}}/{{arm}}/seed{{seed}}/layers/{{selection}}-{{chunk}}",
+        scratch=f"{folder}/scratch/{{model}}/{{arm}}/seed{{seed}}/layers/{{selection}}-{{chunk}}",
     script:
         "../scripts/layer_scores.py"
 

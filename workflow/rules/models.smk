@@ -16,7 +16,7 @@ rule base_model:
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
         settings=lambda w: plan.params("model", plan.settings.models[w.model]),
-        scratch=f"{plan.paths.results}/scratch/models/{{model}}",
+        scratch=f"{folder}/scratch/models/{{model}}",
         setting="models.{model}",
         tokenizer="chat",
     script:
@@ -39,7 +39,7 @@ rule judge_model:
         gpu=lambda w: plan.models.gpus_to_make(plan.settings.judges[w.judge].model),
     params:
         settings=lambda w: plan.params("model", plan.settings.judges[w.judge].model),
-        scratch=f"{plan.paths.results}/scratch/judges/{{judge}}",
+        scratch=f"{folder}/scratch/judges/{{judge}}",
         setting="judges.{judge}.model",
         tokenizer="plain",
     script:

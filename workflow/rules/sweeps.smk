@@ -1,6 +1,6 @@
 rule validation:
     input:
-        sources=plan.sweeps.validation_inputs,
+        sources=lambda w: placed(plan.sweeps.validation_inputs(w)),
         alignment=plan.data.path("alignment"),
         safety=plan.data.path("safety"),
         calibration=plan.data.path("calibration"),
@@ -18,8 +18,8 @@ rule validation:
     params:
         settings=plan.sweeps.validation_params,
         data_root=lambda w: plan.data.root(plan.sweeps.validation_sources),
-        pocket=f"{plan.paths.results}/world",
-        cache=f"{plan.paths.results}/data/cache",
+        pocket=f"{folder}/world",
+        cache=f"{folder}/data/cache",
     script:
         "../scripts/validation.py"
 
@@ -58,7 +58,7 @@ for job in plan.sweeps.jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
-            scratch=f"{plan.paths.results}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
+            scratch=f"{folder}/scratch/sweeps/{{model}}/seed{{seed}}/{job.name}",
         script:
             "../scripts/points.py"
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from holdfast.files.project import project_root
 from holdfast.settings.run import CATALOGUES, Settings
 
-ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
-README = ROOT / "config" / "README.md"
+SCHEMA = project_root() / "workflow" / "schemas" / "config.schema.json"
+README = project_root() / "config" / "README.md"
 
 # The one field without a description of its own: its type says all.
 KIND_OF_ENTRY = "says which kind of entry this is"

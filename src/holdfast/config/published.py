@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 
 from holdfast.errors import HoldfastError, nearest
+from holdfast.files.project import project_root
 from holdfast.settings.cells import level_name
 from holdfast.settings.published import Published
 
-FOLDER = Path(__file__).resolve().parents[3] / "published"
+FOLDER = project_root() / "published"
 PLACE = ("model", "section", "perturbation", "level", "metric")
 FIELDS = (*PLACE, "value", "change")
 UNITS = {"peak_memory_bytes": 2**20}  # ours is in bytes, the paper's in MiB

@@ -8,12 +8,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from holdfast import __version__
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, sha256, write_json
+from holdfast.files.project import project_root
 
 SUFFIX = ".manifest.json"
 PACKAGES = (
-    "holdfast",
     "torch",
     "transformers",
     "accelerate",
@@ -36,7 +37,7 @@ def manifest_path(artifact: str | Path) -> Path:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that numbers depend on."""
-    found = {}
+    found = {"holdfast": __version__}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -47,8 +48,10 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str | None:
-    """Return the commit of the source tree, with ``+`` for local changes; None outside git."""
-    here = Path(__file__).resolve().parent
+    """Return the commit of the checkout, with ``+`` for local changes; None outside git."""
+    here = project_root()
+    if not (here / ".git").exists():  # an installed wheel may lie in somebody else's repository
+        return None
     try:
         command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+"]
         run = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""The command line: what `holdfast show` prints, and its mistakes."""
+"""What `holdfast show` prints, and its mistakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.__main__ import main, overview
+from holdfast.__main__ import main
+from holdfast.commands.show import overview
 from holdfast.errors import HoldfastError
 
 
@@ -38,7 +39,9 @@ def test_a_sweep_is_printed_instead_of_a_table(
 ) -> None:
     (results / "tables" / "table2.txt").unlink()  # a sweep needs no table
     monkeypatch.setattr(sys, "argv", ["holdfast", "show", str(results), "--sweep", "zo"])
-    main()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     printed = capsys.readouterr().out
     assert printed.startswith("What zo says\n")
     assert "Tables" not in printed
