@@ -5,7 +5,7 @@ RUN := results/pocket
 # In an environment of its own: it needs newer packages than llm-compressor allows.
 GPTQMODEL := gptqmodel==7.7.0 pydantic
 
-.PHONY: demo paper-tiny test check bench bench-planning lock docs clean
+.PHONY: demo paper-tiny test test-fast check bench bench-planning lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed ## the whole pipeline on the embedded world
@@ -19,6 +19,9 @@ paper-tiny: .venv/installed ## the paper's jobs on small untrained models, about
 
 test: .venv/installed-dev ## all tests
 	$(BIN)/pytest
+
+test-fast: .venv/installed-dev ## unit tests and dry runs
+	$(BIN)/pytest tests/unit tests/workflow
 
 check: .venv/installed-dev ## formatting, lint, types, what may import what, and that generated files are current
 	$(BIN)/ruff format --check .
@@ -35,8 +38,9 @@ bench: .venv/installed-dev ## time and memory against the plain computations, 18
 bench-planning: .venv/installed-dev ## planning of large runs; 500 jobs in a SLURM cluster, as root
 	$(BIN)/python -m benchmarks.planning --slurm 500
 
-docs: .venv/installed-dev ## regenerate the JSON schema and config/README.md
+docs: .venv/installed-dev ## regenerate the JSON schema, config/README.md and the lists of docs/architecture.md
 	$(BIN)/python -m holdfast.config.document
+	$(BIN)/python tools/architecture.py
 
 lock: ## resolve the pins anew
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

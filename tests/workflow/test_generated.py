@@ -1,4 +1,4 @@
-"""Files that are made from the settings' types or from the lock are current."""
+"""Files that are made from the settings' types, the modules or the lock are current."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import jsonschema
 import pytest
 import yaml
 
+import holdfast
 from holdfast.config import document
 from places import ROOT
+from tools import architecture
 
 
 def test_the_schema_is_current() -> None:
@@ -19,6 +21,27 @@ def test_the_schema_is_current() -> None:
 
 def test_the_settings_page_is_current() -> None:
     assert document.README.read_text() == document.readme(), "run `make docs`"
+
+
+def test_the_architecture_page_is_current() -> None:
+    text = architecture.PAGE.read_text()
+    assert architecture.page(text) == text, "run `make docs`"
+
+
+def test_the_architecture_page_lists_every_module_and_no_other() -> None:
+    listed: list[str] = []
+    for block in architecture.BLOCK.finditer(architecture.PAGE.read_text()):
+        if block["room"]:
+            names = re.findall(r"^\| `(\S+\.py)` \|", block["body"], flags=re.MULTILINE)
+            listed += [(architecture.PACKAGE / block["room"] / name).as_posix() for name in names]
+    modules = architecture.PACKAGE.rglob("*.py")
+    assert sorted(listed) == sorted(m.as_posix() for m in modules if m.name != "__init__.py")
+
+
+def test_a_room_without_a_place_is_told() -> None:
+    text = architecture.PAGE.read_text().replace("<!-- files: judges -->", "<!-- files: juges -->")
+    with pytest.raises(SystemExit, match=r"<!-- files: judges -->.*; there is no room 'juges'"):
+        architecture.page(text)
 
 
 def test_every_setting_is_explained() -> None:
@@ -46,6 +69,16 @@ def test_the_environment_of_gptqmodel_pins_what_it_needs() -> None:
     pins = [pin.split("==")[0].lower() for pin in environment["dependencies"][-1]["pip"]]
     assert {"gptqmodel", "torch", "transformers", "pydantic"} <= set(pins)
     assert not [pin for pin in pins if pin.startswith(("nvidia-", "cuda-"))]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    released = re.findall(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", changes, flags=re.MULTILINE)
+    assert project["version"] == holdfast.__version__ == citation["version"] == released[0]
 
 
 def test_the_lock_meets_the_projects_ranges() -> None:
