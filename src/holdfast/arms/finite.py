@@ -18,7 +18,8 @@ def require_finite(model: Any, stage: str, settings: FirstOrder | ZerothOrder) -
     for weight, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             given = ", ".join(f"{name} ({getattr(settings, name)})" for name in ADVICE)
+            kind = str(parameter.dtype).removeprefix("torch.")
             raise Diverged(
-                f"{stage} step {settings.steps - 1}, the last, leaves the weight {weight} no "
-                f"finite number in {str(parameter.dtype).removeprefix('torch.')}: lower one of {given}"
+                f"{stage} step {settings.steps - 1}, the last, leaves the weight {weight} no finite"
+                f" number in {kind}: lower one of {given}"
             )
