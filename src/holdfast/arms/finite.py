@@ -15,10 +15,11 @@ def require_finite(model: Any, stage: str, settings: FirstOrder | ZerothOrder) -
 
     The last step may have moved it, or rounding to the 16 bits of its type made it infinite.
     """
-    for name, parameter in model.named_parameters():
+    for weight, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
-            given = ", ".join(f"{one} ({getattr(settings, one)})" for one in ADVICE)
+            given = ", ".join(f"{name} ({getattr(settings, name)})" for name in ADVICE)
+            kind = str(parameter.dtype).removeprefix("torch.")
             raise Diverged(
-                f"{stage} step {settings.steps - 1}, the last, leaves the weight {name} no finite "
-                f"number in {str(parameter.dtype).removeprefix('torch.')}: lower one of {given}"
+                f"{stage} step {settings.steps - 1}, the last, leaves the weight {weight} no finite"
+                f" number in {kind}: lower one of {given}"
             )

@@ -93,16 +93,16 @@ class ReplayLog(Strict):
         return self
 
 
-def replay_log(found: Any, stream: int) -> ReplayLog:
+def replay_log(written: Any, stream: int) -> ReplayLog:
     """Return a log as it was read, checked.
 
     Raises:
         HoldfastError: it is damaged, or its noise is another release's than ``stream``.
     """
-    written = found.get("noise_stream") if isinstance(found, Mapping) else None
-    if isinstance(written, int) and written != stream:
+    drawn = written.get("noise_stream") if isinstance(written, Mapping) else None
+    if isinstance(drawn, int) and drawn != stream:
         raise HoldfastError(
-            f"this zeroth-order log was written with noise stream {written}, and this release"
+            f"this zeroth-order log was written with noise stream {drawn}, and this release"
             f" draws stream {stream}: run the refinement again"
         )
-    return checked(ReplayLog, found, "a zeroth-order log")
+    return checked(ReplayLog, written, "a zeroth-order log")

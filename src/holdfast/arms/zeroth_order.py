@@ -226,7 +226,7 @@ def _require_finite(value: float, what: str, settings: ZerothOrder, step: int) -
 
 
 def _warnings(steps: Sequence[Step], settings: ZerothOrder) -> list[str]:
-    found = [
+    warnings = [
         f"step {entry.step} moved the selected weights by {entry.move_rms:.3g} each (root mean "
         f"square), more than max_predicted_move ({settings.max_predicted_move:g}): perplexity "
         "will suffer; lower learning_rate or max_grad_norm"
@@ -234,8 +234,8 @@ def _warnings(steps: Sequence[Step], settings: ZerothOrder) -> list[str]:
         if entry.move_rms > settings.max_predicted_move
     ]
     if all(entry.changed_share == 0 for entry in steps):
-        found.append(
+        warnings.append(
             "no stored weight changed: the moves are smaller than the rounding of the weights' "
             "type, so this arm equals its parent; raise learning_rate or recast the model first"
         )
-    return found
+    return warnings

@@ -17,7 +17,7 @@ from holdfast.text import PathName
 MODEL_FILE = "model.json"
 ARM_FILE = "arm.json"
 CHECKPOINT = "checkpoint"
-Record = TypeVar("Record", bound=BaseModel)
+T = TypeVar("T", bound=BaseModel)
 
 
 class BaseRecord(BaseModel):
@@ -55,15 +55,15 @@ class ArmRecord(BaseModel):
     settings: dict[str, Any] = {}
     other: PathName | None = None  # a folder besides the parent that loading the arm reads
 
-    def settings_of(self, stage: type[Record], folder: Path) -> Record:
+    def settings_of(self, stage: type[T], folder: Path) -> T:
         """Return the settings; HoldfastError when they are none of the stage's."""
         return checked(stage, self.settings, str(folder / ARM_FILE))
 
 
-def checked(record: type[Record], found: Any, what: str) -> Record:
-    """Return ``found`` as a ``record``; HoldfastError, headed by ``what``, when it is none."""
+def checked(kind: type[T], written: Any, what: str) -> T:
+    """Return what was ``written`` as a ``kind``; HoldfastError, headed by ``what``, if not."""
     try:
-        return record.model_validate(found)
+        return kind.model_validate(written)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
