@@ -1,7 +1,7 @@
 """An object of the user's own: found and hashed when a run is planned, imported where it is used.
 
-Reading a config imports nothing of it. Its module is sought on Python's path and then in the
-working folder, and the digest of its file is a setting, so that a change of the file runs again
+Reading a config imports nothing of it. Its module is sought in the working folder and then on
+Python's path, and the digest of its file is a setting, so that a change of the file runs again
 what used it. Only that file is hashed, and not what it imports.
 """
 
@@ -76,7 +76,7 @@ class OwnObject(Frozen):
 def source_of(module: str) -> Path | None:
     """Return the file that a module would be imported from, without importing anything."""
     inside = Path(*module.split("."))
-    for root in (*sys.path, os.getcwd()):  # noqa: PTH109 (as entries of sys.path are)
+    for root in (os.getcwd(), *sys.path):  # noqa: PTH109 (as entries of sys.path are)
         for file in (root / inside / "__init__.py", root / inside.with_suffix(".py")):
             if file.is_file():
                 return file
@@ -96,12 +96,21 @@ def load_own(settings: OwnObject) -> Any:
     if file is None or _sha256(file) != settings.sha256:
         state = f"{file} has another sha256 than {settings.sha256}" if file else "it is gone"
         raise HoldfastError(f"{where}: {state}; correct `sha256`, or plan the run again")
-    if os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.append(os.getcwd())  # noqa: PTH109
+    here = os.getcwd()  # noqa: PTH109
     try:
+        sys.path.insert(0, here)
         imported = import_module(module)
     except Exception as error:
         raise HoldfastError(f"{where} cannot be imported: {_told(error)}") from error
+    finally:
+        sys.path.remove(here)
+        if here not in sys.path:
+            sys.path.append(here)  # for what it imports later; never before the pipeline's own
+    source = getattr(imported, "__file__", None)  # none of what is built in
+    if Path(str(source)).resolve() != file.resolve():
+        raise HoldfastError(
+            f"{where}: {source or module} was imported under this name already; rename yours"
+        )
     if not hasattr(imported, name):
         known = [known for known, value in vars(imported).items() if isinstance(value, type)]
         raise HoldfastError(

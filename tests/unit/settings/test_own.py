@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from holdfast.config import load_settings
 from holdfast.errors import HoldfastError
 from holdfast.plan import Plan
 from holdfast.preflight import own
+from holdfast.settings.judges import Judge
 from holdfast.settings.own import load_own
 from places import ROOT
 
@@ -140,6 +142,16 @@ def test_a_file_that_changed_since_the_run_was_planned_is_not_used(write: Write)
     file.write_text("class Polite: ...", encoding="utf-8")
     with pytest.raises(HoldfastError, match=r"has another sha256 than [0-9a-f]{64}; correct"):
         load_own(entry)
+
+
+def test_a_module_with_the_name_of_another_that_is_in_use_is_refused(
+    write: Write, tmp_path: Path
+) -> None:
+    write("").parent.joinpath("../json.py").write_text("class Polite:\n    judge = print")
+    entry = TypeAdapter(Judge).validate_python({"kind": "python", "object": "json:Polite"})
+    with pytest.raises(HoldfastError, match=r"/json/__init__.py was imported under this name"):
+        load_own(entry)
+    assert sys.path[-1] == str(tmp_path)
 
 
 def test_the_checks_before_a_run_tell_that_there_is_no_own_code() -> None:
