@@ -196,8 +196,9 @@ KILLS = [
     (generation, after_a_line, 5, 21),  # within a batch
     (generation, within_a_line, 8, 19),
     (generation, after_a_line, 13, 13),  # of the first cell, all of it
-    (judging, after_a_line, 2, 2),
-    (judging, within_a_line, 3, 2),
+    (judging, within_a_line, 1, 5),  # the list of what is asked, before four batches
+    (judging, after_a_line, 3, 2),
+    (judging, within_a_line, 4, 2),
     (quantization, before_a_level, 2, 1),
     (quantization, before_a_rename, 3, 0),  # of the folder of both levels
 ]
