@@ -215,8 +215,9 @@ KILLS = [
     (generation, after_a_line, 5, 15),  # within a batch
     (generation, within_a_line, 8, 13),
     (generation, after_a_line, 10, 10),  # of the first cell, all of it
-    (judging, after_a_line, 2, 2),
-    (judging, within_a_line, 3, 2),
+    (judging, within_a_line, 1, 5),  # the list of what is asked, before four batches
+    (judging, after_a_line, 3, 2),
+    (judging, within_a_line, 4, 2),
     (robustness_scores, after_a_line, 2, 2),  # of the first layer of three
     (robustness_scores, within_a_line, 4, 1),  # of the last one
     (snip_scores, after_a_line, 4, 2),
