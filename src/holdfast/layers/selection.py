@@ -70,16 +70,6 @@ def top_layers(scores: Mapping[str, float], top_m: int) -> list[int]:
     return [int(layer) for layer in order[:top_m]]
 
 
-def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Kendall's tau-b of two rankings of the same things; nan if one is all ties."""
-    pairs = list(itertools.combinations(range(len(first)), 2))
-    left = [_sign(first[i] - first[j]) for i, j in pairs]
-    right = [_sign(second[i] - second[j]) for i, j in pairs]
-    untied = math.sqrt(sum(map(abs, left)) * sum(map(abs, right)))
-    agreement = sum(a * b for a, b in zip(left, right, strict=True))
-    return agreement / untied if untied else math.nan
-
-
 def _gather(chunks: Sequence[Mapping[str, Any]], count: int) -> dict[str, Any]:
     if len({chunk["loss"] for chunk in chunks}) > 1:
         raise HoldfastError(
@@ -100,14 +90,13 @@ def _standard_errors(layers: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _stability(draws: Sequence[Mapping[str, float]], top_m: int) -> dict[str, float | None]:
+    from scipy.stats import kendalltau
+
     pairs = list(itertools.combinations(draws, 2))
-    tau = statistics.fmean(kendall_tau(list(a.values()), list(b.values())) for a, b in pairs)
+    ranked = [(list(a.values()), list(b.values())) for a, b in pairs]
+    tau = statistics.fmean(float(kendalltau(a, b).statistic) for a, b in ranked)
     common = [len({*top_layers(a, top_m)} & {*top_layers(b, top_m)}) / top_m for a, b in pairs]
     return {
         "kendall_tau": None if math.isnan(tau) else tau,
         "top_m_overlap": statistics.fmean(common),
     }
-
-
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from holdfast.errors import HoldfastError
-from holdfast.layers.selection import kendall_tau, select, select_robust, top_layers
+from holdfast.layers.selection import select, select_robust, top_layers
 from holdfast.settings.selections import Robustness, selected
 
 NOISE = np.random.default_rng(0).normal(size=(6, 4)) + np.arange(6)[:, None]
@@ -31,6 +29,12 @@ def chunks(*groups: range) -> list[dict[str, Any]]:
     ]
 
 
+def agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Kendall's tau without ties: pairs in one order less those in the other, of all."""
+    signs = [np.sign(np.subtract.outer(one, one)) for one in (first, second)]
+    return float((signs[0] * signs[1]).sum() / (len(first) * (len(first) - 1)))
+
+
 def test_robust_selection_against_numpy_and_scipy() -> None:
     settings = Robustness(draws=4, quant_weight=0.5, top_m=2)
     found = select_robust(chunks(range(3, 6), range(3)), settings, 6)
@@ -41,7 +45,7 @@ def test_robust_selection_against_numpy_and_scipy() -> None:
     assert list(found["standard_errors"].values()) == pytest.approx(stats.sem(NOISE, axis=1))
     draws = NOISE + 0.5 * QUANT[:, None]
     pairs = [(a, b) for a in range(4) for b in range(a)]
-    tau = np.mean([stats.kendalltau(draws[:, a], draws[:, b]).statistic for a, b in pairs])
+    tau = np.mean([agreement(draws[:, a], draws[:, b]) for a, b in pairs])
     tops = [set(np.argsort(-draws[:, draw])[:2]) for draw in range(4)]
     overlap = np.mean([len(tops[a] & tops[b]) / 2 for a, b in pairs])
     assert found["rank_stability"] == {
@@ -113,8 +117,8 @@ def test_robust_selection_takes_a_share() -> None:
     assert select_robust(chunks(range(6)), share, 6) == select_robust(chunks(range(6)), number, 6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
-def test_kendall_tau_is_scipys(pairs: list[tuple[int, int]]) -> None:
-    first, second = zip(*pairs, strict=True)
-    expected = stats.kendalltau(first, second).statistic
-    assert kendall_tau(first, second) == pytest.approx(expected, nan_ok=True)
+def test_draws_without_an_order_have_no_rank_correlation() -> None:
+    settings = Robustness(draws=2, quant_weight=1.0, top_m=1)
+    layers = {str(layer): {"noise": [1.0, 1.0], "quant": 0.5} for layer in range(3)}
+    found = select_robust([{"loss": 1.0, "layers": layers}], settings, 3)
+    assert found["rank_stability"] == {"kendall_tau": None, "top_m_overlap": 1.0}
