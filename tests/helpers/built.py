@@ -21,7 +21,7 @@ from holdfast.results.measured.pooling import Draws, Pooled, pool
 from holdfast.results.measured.runs import Arms
 from holdfast.results.tables import build
 from holdfast.results.tables.grid import Table
-from holdfast.settings.labels import Labels
+from holdfast.settings.labels import Labels, PerturbationLabel
 
 # What only the content of each kind of file has.
 MARKS: dict[str, tuple[str, type[File]]] = {
@@ -32,6 +32,17 @@ MARKS: dict[str, tuple[str, type[File]]] = {
     "top": ("selections", ChosenLayers),
     "required": ("agreements", OracleAgreement),
 }
+
+
+LABELS = Labels(
+    perturbations={
+        "none": PerturbationLabel(label="None"),
+        "w4a16": PerturbationLabel(label="Quantization"),
+        "gptq": PerturbationLabel(label="Quantization"),
+        "w4a4": PerturbationLabel(label="Quantization"),
+        "weight_noise": PerturbationLabel(label="Weight noise", symbol="σ"),
+    }
+)
 
 
 def inputs_of(files: Sequence[Mapping[str, Any]], behaviors: Behaviors | None = None) -> Inputs:
@@ -62,7 +73,7 @@ def build_table(
     *,
     meaningless: bool = False,
 ) -> Table:
-    context = Context(labels or Labels(), meaningless)
+    context = Context(labels or LABELS, meaningless)
     return build.build_table(name, settings, inputs_of(files, behaviors), context)
 
 
@@ -88,5 +99,5 @@ def write_figure(
     *,
     meaningless: bool = False,
 ) -> None:
-    context = Context(labels or Labels(), meaningless)
+    context = Context(labels or LABELS, meaningless)
     draw.write_figure(name, settings, inputs_of(files), prefix, context)

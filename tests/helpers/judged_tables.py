@@ -21,7 +21,6 @@ from holdfast.settings.tables import TableSettings
 JUDGES = {"harmbench": "HarmBench ASR", "refusal_prefix": "AdvBench ASR"}
 RENDERERS = (to_html, to_latex, to_markdown, terminal)
 LABELS = Labels(
-    models={"m": "Model"},
     arms={"zo": "ZO", "fo": "FO"},
     perturbations={"noise": PerturbationLabel(label="Noise", symbol="σ")},
 )

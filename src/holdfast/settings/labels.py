@@ -18,34 +18,17 @@ class PerturbationLabel(Frozen):
     )
 
 
-DEFAULT_LABELS = {
-    "none": PerturbationLabel(label="None"),
-    "w4a16": PerturbationLabel(label="Quantization"),
-    "w4a4": PerturbationLabel(label="Quantization"),
-    "gptq": PerturbationLabel(label="Quantization"),
-    "fake_quant": PerturbationLabel(label="Quantization"),
-    "weight_noise": PerturbationLabel(label="Weight noise", symbol="σ"),
-    "activation_noise": PerturbationLabel(label="Activation noise", symbol="α"),
-    "finetune": PerturbationLabel(label="Fine-tuning"),
-}
-
-
 class Labels(Frozen):
     """What names are printed as; a name without a label is printed as it is."""
 
-    models: dict[str, str] = Field({}, description="Label of each model.")
     arms: dict[str, str] = Field({}, description="Label of each arm.")
     perturbations: dict[str, PerturbationLabel] = Field(
         {}, description="Label, symbol and note of each perturbation."
     )
-
     parents: dict[str, str] = Field({}, description="Arm that each arm is made from.")
     points: dict[str, str] = Field(
         {}, description="Values of its swept settings that each arm with a sweep was made with."
     )
-
-    def model(self, name: str) -> str:
-        return self.models.get(name, name)
 
     def arm(self, name: str) -> str:
         return self.arms.get(name, name)
@@ -56,7 +39,7 @@ class Labels(Frozen):
 
     def perturbation(self, name: str) -> PerturbationLabel:
         plain = PerturbationLabel(label=name.replace("_", " ").capitalize())
-        return self.perturbations.get(name) or DEFAULT_LABELS.get(name, plain)
+        return self.perturbations.get(name, plain)
 
     def level(self, perturbation: str, level: str) -> str:
         """Return a level with its symbol (``σ=2``), or a dash where there is none."""

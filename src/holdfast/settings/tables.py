@@ -58,11 +58,6 @@ class RobustnessTable(ShownModels):
         " (random), or as the only ones of interest (fixed); with several training seeds, these are"
         " the sample, and each has draws of its own.",
     )
-    change_interval: Literal["agresti_min", "bca"] = Field(
-        "agresti_min",
-        description="Interval of a rate's change given its draws: Agresti and Min's, or the BCa"
-        " bootstrap over behaviors, which is too short where few behaviors change.",
-    )
     adjust: Literal["holm", "bh"] = Field(
         "holm",
         description="How p-values are adjusted: Holm (the chance of any false finding) or Benjamini"

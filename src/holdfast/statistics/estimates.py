@@ -79,6 +79,36 @@ def p_value(value: float, error: float, freedom: float = math.inf) -> float:
     return float(2 * t.sf(abs(value) / error, freedom))
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean of independent values, its standard error and degrees of freedom."""
+
+    value: float
+    error: float
+    freedom: int
+
+    @property
+    def half(self) -> float:
+        """Half the width of its 95 % t interval."""
+        return quantile(self.freedom) * self.error
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.value - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.value + self.half
+
+
+def mean_of(values: Floats) -> Mean:
+    """Return the mean of independent values, shape (at least two,)."""
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Mean(float(values.mean()), error, len(values) - 1)
+
+
 def require_pairs(here: int, there: int) -> None:
     """Raise HoldfastError when two sides of a change have different numbers of units."""
     if here != there:

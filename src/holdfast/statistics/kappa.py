@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from holdfast.statistics import (
-    CONFIDENCE,
     Counts,
     Estimate,
     Floats,
+    quantile,
     rate,
 )
 
@@ -41,8 +41,6 @@ def agreement(first: Counts, second: Counts) -> Agreement:
     1969) from behaviors. As for a paired change, half a pseudo-behavior in each of the four
     outcomes is added to it, so that judges that never differ still have a width.
     """
-    from scipy.stats import norm
-
     units, looks = first.shape
     outcomes = (first & second, first & ~second & 1, second & ~first & 1)
     shares = np.stack([outcome.mean(axis=1) for outcome in outcomes], axis=1)
@@ -53,7 +51,7 @@ def agreement(first: Counts, second: Counts) -> Agreement:
         return Agreement(observed, None, both, only_first, only_second)
     padded = np.concatenate([shares, np.eye(4, 3)])
     center, error = kappa(padded, np.append(np.ones(units), np.full(4, 0.5))) or found
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * error
+    half = quantile() * error
     low, high = max(-1.0, center - half), min(1.0, center + half)
     value = found[0]
     estimate = Estimate(value, min(low, value), max(high, value), units, looks)

@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.statistics import (
     Counts,
     Estimate,
+    mean_of,
     rate,
     successes,
 )
@@ -41,11 +42,8 @@ class Scored:
     @property
     def gap(self) -> Estimate:
         """Mean robustness gap with its 95 % t interval over draws."""
-        from scipy.stats import t
-
-        mean, error = float(self.gaps.mean()), _standard_error(self.gaps)
-        half = float(t.ppf(0.975, len(self.gaps) - 1)) * error
-        return Estimate(mean, mean - half, mean + half, len(self.gaps), len(self.gaps))
+        mean = mean_of(self.gaps)
+        return Estimate(mean.value, mean.low, mean.high, len(self.gaps), len(self.gaps))
 
     @property
     def looks(self) -> tuple[Counts, int]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.figures import style
-from holdfast.settings.labels import Labels
 from holdfast.settings.points import show_value
 from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate
@@ -25,7 +24,6 @@ def draw(
     settings: SweepResult,
     models: Mapping[str, Sequence[Point]],
     out_prefix: str | Path,
-    labels: Labels,
     meaningless: bool,
 ) -> None:
     """Draw two panels a model: a line for each combination of the settings but the first.
@@ -39,10 +37,10 @@ def draw(
             _panel(ax, settings, shown[model], measure)
             ax.set_ylabel(ylabel)
             if measure == PANELS[0][0]:
-                ax.set_title(printable(labels.model(model)))
+                ax.set_title(printable(model))
         axes[-1].set_xlabel(printable(next(iter(settings.used))))
         _legend(axes[0], settings)
-        note = _note(shown) + _missing(models, labels)
+        note = _note(shown) + _missing(models)
         style.finish(figure, settings.title, note, meaningless)
         style.save(figure, out_prefix)
 
@@ -136,10 +134,10 @@ def _note(models: Mapping[str, Sequence[Scored]]) -> str:
     )
 
 
-def _missing(models: Mapping[str, Sequence[Point]], labels: Labels) -> str:
+def _missing(models: Mapping[str, Sequence[Point]]) -> str:
     """Name the points that diverged."""
     lost = [
-        f"{labels.model(model)} {point.name}"
+        f"{model} {point.name}"
         for model, points in models.items()
         for point in points
         if isinstance(point, Lost)

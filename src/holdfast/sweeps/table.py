@@ -48,7 +48,7 @@ def make_sweep(
     }
     save_table(table, prefix, columns)
     write_text(f"{prefix}.txt", pages(table))
-    figure.draw(settings, models, prefix, labels, meaningless)
+    figure.draw(settings, models, prefix, meaningless)
     chosen = {model: _choice(settings, points) for model, points in models.items()}
     write_json(
         f"{prefix}.chosen.json",
@@ -74,7 +74,7 @@ def sweep_table(
             values = [_value(record, best=point is chosen) for record in found]
             values = [Cell("–")] * len(measured) if lost else values
             rows.append((*map(Cell, (*named, ", ".join(marks))), *values))
-        blocks.append(Block(labels.model(model), "", tuple(rows)))
+        blocks.append(Block(model, "", tuple(rows)))
     return Table(
         f"sweep_{settings.arm}",
         settings.title,
@@ -84,7 +84,7 @@ def sweep_table(
         ("Point", *settings.used, "Mark", *measured),
         2 + len(settings.used),
         tuple(blocks),
-        _notes(settings, models, labels),
+        _notes(settings, models),
         tuple(records),
     )
 
@@ -183,14 +183,12 @@ def _told(settings: SweepResult, points: Sequence[Point]) -> str:
     return f"{point.name} is chosen; to use it, write arms: {{{settings.arm}: {{{lines}}}}}."
 
 
-def _notes(
-    settings: SweepResult, models: Mapping[str, Sequence[Point]], labels: Labels
-) -> tuple[str, ...]:
+def _notes(settings: SweepResult, models: Mapping[str, Sequence[Point]]) -> tuple[str, ...]:
     notes = [f"Chosen (†): {_rule(settings)}."]
     for model, points in models.items():
-        notes.append(f"{labels.model(model)}: {_told(settings, points)}")
+        notes.append(f"{model}: {_told(settings, points)}")
         notes += [
-            f"{labels.model(model)}: {point.name} diverged, so it cannot be chosen ({point.said})."
+            f"{model}: {point.name} diverged, so it cannot be chosen ({point.said})."
             for point in points
             if isinstance(point, Lost)
         ]

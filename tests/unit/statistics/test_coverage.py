@@ -80,15 +80,13 @@ def test_given_the_draws_intervals_of_a_change_cover(
     assert 0.93 <= hits / RUNS <= 0.975
 
 
-def test_where_few_behaviors_change_the_bootstrap_is_too_short() -> None:
+def test_where_few_behaviors_change_intervals_cover() -> None:
     data = simulate(5, units=75, repeats=3, rates=(0.05, 0.05), between=0.1)
-    plain = boot = 0
+    hits = 0
     for here, there, truth in zip(data.here, data.there, data.truth.T, strict=True):
         sides = here.sum(axis=0), 3, there.sum(axis=0), 3
-        plain += holds(statistics.rate_change(*sides), truth[0] - truth[1])
-        boot += holds(statistics.rate_change(*sides, "bca"), truth[0] - truth[1])
-    assert boot / RUNS < 0.93
-    assert plain / RUNS > 0.94
+        hits += holds(statistics.rate_change(*sides), truth[0] - truth[1])
+    assert hits / RUNS > 0.94
 
 
 @pytest.mark.parametrize(("repeats", "units", "rate"), [(1, 150, 0.2), (3, 75, 0.1), (3, 150, 0.5)])

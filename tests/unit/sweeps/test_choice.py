@@ -18,8 +18,7 @@ from holdfast.sweeps.choice import choose, scored
 from holdfast.sweeps.table import make_sweep
 
 LABELS = Labels(
-    models={"m": "Model <1>"},
-    perturbations={"noise": PerturbationLabel(label="Noise", symbol="σ")},
+    perturbations={"noise": PerturbationLabel(label="Noise <1>", symbol="σ")},
 )
 
 
@@ -176,7 +175,7 @@ def test_the_table_marks_what_is_chosen_and_what_is_used(tmp_path: Path) -> None
     assert lines.index("learning_rate") < lines.index("beta")
     for suffix in ("md", "tex", "html", "svg", "png"):
         assert (tmp_path / f"zo.{suffix}").stat().st_size > 0
-    assert "Model &lt;1&gt;" in (tmp_path / "zo.html").read_text()
+    assert "Noise &lt;1&gt;" in (tmp_path / "zo.html").read_text()
 
 
 def test_the_table_says_that_the_chosen_point_is_the_one_used(tmp_path: Path) -> None:
@@ -231,7 +230,7 @@ def test_the_table_says_which_points_diverged_and_where(tmp_path: Path) -> None:
     assert [row[3] for row in rows[:4]].count("chosen") == 1
     plain = " ".join(text.split())
     said = "seed 0: first-order step 3: the loss is nan"
-    assert f"Model <1>: zo.3 diverged, so it cannot be chosen ({said})." in plain
+    assert f"m: zo.3 diverged, so it cannot be chosen ({said})." in plain
     assert "other: no point is chosen." in plain
     assert "not among the points" not in plain
     models = read_json(tmp_path / "zo.chosen.json")["models"]

@@ -40,7 +40,7 @@ def draw(settings: AsrBarsFigure, inputs: Inputs, out_prefix: str | Path, contex
         for ax, model, (columns, estimates) in zip(axes, models, measured, strict=True):
             names = [settings.labels.get(arm, labels.arm(arm)) for arm in settings.arms]
             _panel(ax, [printable(name) for name in names], columns, estimates, labels)
-            ax.set_title(printable(labels.model(model)))
+            ax.set_title(printable(model))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
         meaningless = context.meaningless or any(summary.meaningless for summary in shown)

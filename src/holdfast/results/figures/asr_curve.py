@@ -41,7 +41,7 @@ def draw(
             names = [settings.labels.get(arm, labels.arm(arm)) for arm in settings.arms]
             _panel(ax, [printable(one) for one in names], curves)
             what = labels.perturbation(name)
-            title = [labels.model(model)] if len(models) > 1 else []
+            title = [model] if len(models) > 1 else []
             ax.set_title(printable(": ".join([*title, what.label])))
             ax.set_xlabel(printable(what.symbol))
             ax.set_ylabel(printable(settings.ylabel))

@@ -31,7 +31,7 @@ def draw(
     with style.canvas(len(panels), 8.6, 3.6) as (figure, axes):
         for ax, (model, found) in zip(axes, panels, strict=True):
             _panel(ax, settings, found, labels)
-            ax.set_title(printable(labels.model(model)))
+            ax.set_title(printable(model))
         axes[-1].set_xlabel("Size of the perturbation, ρ, in units of the weights")
         style.legend(axes[0])
         style.finish(figure, settings.title, _note(panels[0][1]), context.meaningless)

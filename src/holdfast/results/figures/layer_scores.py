@@ -35,14 +35,14 @@ def draw(
     settings: LayerScoresFigure, inputs: Inputs, out_prefix: str | Path, context: Context
 ) -> None:
     """Draw the figure, one panel a model."""
-    selections, labels = inputs.selections, context.labels
+    selections = inputs.selections
     models = models_of(ChosenLayers, selections, settings.models)
     panels = [
         (m, [line(settings.arm, m, one, selections) for one in settings.series]) for m in models
     ]
     with style.canvas(len(panels), 8.6, 3.0) as (figure, axes):
         for ax, (model, lines) in zip(axes, panels, strict=True):
-            _panel(ax, labels.model(model), lines)
+            _panel(ax, model, lines)
         axes[-1].set_xlabel("Decoder layer")
         style.legend(axes[0])
         note = "Filled: layers the selection chose. Bars: ± one standard error over draws."

@@ -43,7 +43,7 @@ def draw(
     with style.canvas(len(panels), 8.6, 3.9) as (figure, axes):
         for ax, (model, curves) in zip(axes, panels, strict=True):
             _panel(ax, curves)
-            ax.set_title(printable(labels.model(model)))
+            ax.set_title(printable(model))
         style.legend(axes[0])
         style.finish(figure, settings.title, _note(settings, panels), context.meaningless)
         style.save(figure, out_prefix)

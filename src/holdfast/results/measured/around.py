@@ -6,7 +6,6 @@ training seeds are clusters: each counts once, by its mean over draws.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +13,7 @@ import numpy as np
 
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.files import FirstStep, Gap, of_arm
-from holdfast.statistics import (
-    CONFIDENCE,
-    Change,
-    Estimate,
-    Floats,
-)
+from holdfast.statistics import Change, Estimate, Floats, Mean, mean_of, p_value
 
 SAME = ("rho", "samples", "data_sha256")
 
@@ -44,13 +38,10 @@ class Around:
 
     def change(self, before: Around, size: int) -> Change:
         """Return the change of Rob_rho from ``before``, paired; p from the t-test."""
-        from scipy.stats import t
-
         _require(self.gaps.shape == before.gaps.shape, before.arm, "draws or seeds")
-        mean, error, freedom = _mean(self.gaps[size] - before.gaps[size])
-        half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-        p_value = float(2 * t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
-        return Change(mean, mean - half, mean + half, p_value)
+        mean = _mean(self.gaps[size] - before.gaps[size])
+        p = p_value(mean.value, mean.error, mean.freedom)
+        return Change(mean.value, mean.low, mean.high, p)
 
     @property
     def square(self) -> float | None:
@@ -67,8 +58,8 @@ class Around:
             return None
         if len(squares) == 1:
             return squares[0]
-        values = np.asarray([value for value, _ in squares], np.float64)
-        return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+        mean = mean_of(np.asarray([value for value, _ in squares], np.float64))
+        return mean.value, mean.error
 
     @property
     def step(self) -> FirstStep | None:
@@ -109,16 +100,11 @@ def _require(same: bool, arm: str, what: str) -> None:
         )
 
 
-def _mean(values: Floats) -> tuple[float, float, int]:
-    """Return mean, standard error and degrees of freedom of values of shape (seeds, draws)."""
-    units = values[0] if len(values) == 1 else values.mean(axis=1)
-    error = float(units.std(ddof=1)) / math.sqrt(len(units))
-    return float(units.mean()), error, len(units) - 1
+def _mean(values: Floats) -> Mean:
+    """Return the mean of values of shape (seeds, draws); several seeds are the sample."""
+    return mean_of(values[0] if len(values) == 1 else values.mean(axis=1))
 
 
 def _estimate(values: Floats) -> Estimate:
-    from scipy.stats import t
-
-    mean, error, freedom = _mean(values)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return Estimate(mean, mean - half, mean + half, freedom + 1, values.size)
+    mean = _mean(values)
+    return Estimate(mean.value, mean.low, mean.high, mean.freedom + 1, values.size)

@@ -19,7 +19,6 @@ from holdfast.statistics import (
     Estimate,
     Floats,
 )
-from holdfast.statistics.paired import Interval
 
 
 def find_cell(summary: Pooled, perturbation: str, level: str) -> Cell:
@@ -120,13 +119,8 @@ def estimate(cell: Cell, metric: Metric) -> Estimate:
     return statistics.rate(*repeated_counts(cell, metric.name))
 
 
-def change(
-    cell: Cell, reference: Cell, metric: Metric, *, interval: Interval = "agresti_min"
-) -> Change:
-    """Return the paired change of ``metric`` from ``reference`` to ``cell``.
-
-    ``interval``: that of a rate's change, given its draws.
-    """
+def change(cell: Cell, reference: Cell, metric: Metric) -> Change:
+    """Return the paired change of ``metric`` from ``reference`` to ``cell``."""
     if metric.kind == "perplexity":
         (nll, tokens), (before, before_tokens) = windows(cell), windows(reference)
         if not np.array_equal(tokens, before_tokens):
@@ -141,7 +135,7 @@ def change(
             )
         return statistics.accuracy_change(list(here.values()), [there[task] for task in here])
     after, former = (repeated_counts(one, metric.name) for one in (cell, reference))
-    return statistics.rate_change(*after, *former, interval)
+    return statistics.rate_change(*after, *former)
 
 
 def windows(cell: Cell) -> tuple[Floats, Floats]:

@@ -73,7 +73,7 @@ def _comparison(table: Table, names: Published, labels: Labels, records: Sequenc
     notes = (_score(shown), COVERS) if with_interval else (_score(shown),)
     return Table(
         f"{table.name}-published-{model}-{arm}",
-        f"{labels.model(model)}, {labels.arm(arm)}: ours and published {names.table}",
+        f"{model}, {labels.arm(arm)}: ours and published {names.table}",
         f"Published as {names.models[model]}, {names.arms[arm]}. Difference: ours minus published.",
         table.banner,
         (),
@@ -131,7 +131,7 @@ def _summary(names: Published, labels: Labels, records: Sequence[Record]) -> str
     """Say what was compared, and which models, arms and cells have no published numbers."""
     found = {(record.model, record.arm) for record in records if record.printed}
     arms = dict.fromkeys((record.model, record.arm) for record in records)
-    missing = [f"{labels.model(m)}, {labels.arm(a)}" for m, a in arms if (m, a) not in found]
+    missing = [f"{m}, {labels.arm(a)}" for m, a in arms if (m, a) not in found]
     cells = sum(record.printed is None for record in records if (record.model, record.arm) in found)
     parts = [f"Compared with published {names.table}: {_score(records)}"]
     if missing:

@@ -47,7 +47,7 @@ def build(name: str, settings: CostTable, inputs: Inputs, context: Context) -> T
             rows.append((Cell(f"{label} ↓"), *(_cell(one, measured[0], form) for one in measured)))
         steps = [", ".join(dict.fromkeys(f"{cost.steps:,}" for cost in group)) for group in found]
         rows.append((Cell("Steps"), *map(Cell, steps)))
-        blocks.append(Block(labels.model(model), "", tuple(rows)))
+        blocks.append(Block(model, "", tuple(rows)))
     table = Table(
         name,
         settings.title,

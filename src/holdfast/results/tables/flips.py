@@ -106,8 +106,8 @@ def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> 
         flips = [flip for pair in compared for flip in _flips(*pair, names, rows)]
         lines += [line for flip in flips for line in _lines(summary, flip)]
         shown = _firmest(flips, settings.limit)
-        blocks += _blocks(labels.model(model), shown, flips, len(compared), len(judges), labels)
-        notes.append(_count(labels.model(model), flips, len(shown), len(compared), judges))
+        blocks += _blocks(model, shown, flips, len(compared), len(judges), labels)
+        notes.append(_count(model, flips, len(shown), len(compared), judges))
         meaningless |= summary.meaningless or reference.meaningless
     return Table(
         name,

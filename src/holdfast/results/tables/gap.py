@@ -43,7 +43,7 @@ def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Ta
         for arm in settings.arms:
             one, before = measured[arm], measured.get(settings.references.get(arm, ""))
             title = labels.change(arm, before.arm) if before else labels.arm(arm)
-            first = labels.model(model) if arm == settings.arms[0] else ""
+            first = model if arm == settings.arms[0] else ""
             blocks.append(Block(first, title, _rows(one, before, stars)))
             records += _records(model, one, before)
     return Table(
@@ -198,7 +198,7 @@ def _theorem(settings: GapTable, found: dict[str, dict[str, Around]], labels: La
         if measured[arm].step and arm in settings.references
     ]
     norms = dict.fromkeys(
-        f"{labels.arm(one.arm)}{f' of {labels.model(model)}' if len(found) > 1 else ''}: "
+        f"{labels.arm(one.arm)}{f' of {model}' if len(found) > 1 else ''}: "
         + ("not measured" if one.square is None else _show(math.sqrt(one.square)))
         for model, one in parents
     )

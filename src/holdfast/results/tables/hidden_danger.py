@@ -86,7 +86,7 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
             blank = [Cell("")] * (2 + len(metrics))
             among = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
             rows = [(Cell(f"None found among {among}."), *blank)]
-        blocks.append(Block(labels.model(model), "", tuple(rows)))
+        blocks.append(Block(model, "", tuple(rows)))
     return Table(
         name,
         settings.title,

@@ -49,7 +49,7 @@ def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context
             require_same_behaviors(other, group[0])
         used += group
         judges = judges_of(group[0], settings.metrics)
-        heading = labels.model(model)
+        heading = model
         for perturbation, pooled in _pooled(settings, group, labels).items():
             rows = []
             for pair in combinations(judges, 2):

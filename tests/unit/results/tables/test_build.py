@@ -161,23 +161,12 @@ def test_comparisons_are_adjusted_by_family_and_method() -> None:
             assert f"p < .05/{size}" in " ".join(table.notes)
 
 
-def test_the_bootstrap_is_asked_for() -> None:
-    plain, boot = (
-        records(build_table("t", settings_of(draws="fixed", change_interval=interval), RUN))
-        for interval in ("agresti_min", "bca")
-    )
-    for a, b in zip(plain, boot, strict=True):
-        assert (a["delta"], a["p_value"]) == (b["delta"], b["p_value"])
-        differs = a["delta_low"] != b["delta_low"]
-        assert differs == (a["metric"] in (*JUDGES, "over_refusal"))
-
-
 def test_each_model_is_a_block_of_the_same_table() -> None:
     run = [summary(arm, model=model) for model in ("m1", "m2") for arm in ("fo", "zo")]
     sections = [{"title": "One", "arm": "fo"}, {"title": "Two", "arm": "zo"}]
-    table = build_table("t", settings_of(sections=sections), run, Labels(models={"m1": "Model 1"}))
+    table = build_table("t", settings_of(sections=sections), run)
     assert [block.titles for block in table.blocks] == [
-        ("Model 1", "One"),
+        ("m1", "One"),
         ("Two",),
         ("m2", "One"),
         ("Two",),

@@ -151,7 +151,7 @@ def test_each_rendering_has_the_table_and_then_its_comparisons() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    labels = Labels(models={"m": HOSTILE}, arms={"fo": HOSTILE, "zo": HOSTILE})
+    labels = Labels(arms={"fo": HOSTILE, "zo": HOSTILE})
     table = built(labels=labels)
     assert "<script" not in to_html(table)
     assert "<script" not in to_markdown(table)

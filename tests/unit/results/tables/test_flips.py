@@ -42,7 +42,7 @@ def test_flips_are_listed_by_cell_and_direction() -> None:
     zo = [cell("none", "", both(["1001"], ["0001"])), cell("noise", "1", both(["000?"]))]
     table = flips(fo, zo)
     assert [block.titles for block in table.blocks] == [
-        ("Model", "None: refused → complied (1)"),
+        ("m", "None: refused → complied (1)"),
         ("None: complied → refused (2)",),
     ]
     assert texts(table) == [
@@ -100,7 +100,7 @@ def test_an_arm_is_compared_with_itself_unperturbed() -> None:
     reference = {"arm": "fo", "perturbation": "none"}
     table = flips(fo, fo, arm="fo", reference=reference)
     assert texts(table) == [["b0", "c0", "0/1 → 3/3", "0/1 → 3/3"]]
-    assert "Model, 1 cell:" in table.notes[-1]  # the unperturbed cell is not among them
+    assert "m, 1 cell:" in table.notes[-1]  # the unperturbed cell is not among them
     assert "FO, unperturbed" in table.notes[0]
 
 

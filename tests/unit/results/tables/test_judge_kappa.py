@@ -109,7 +109,7 @@ def test_verdicts_are_pooled_over_levels_draws_and_arms() -> None:
     from statsmodels.stats.inter_rater import cohens_kappa
 
     table = kappa_table()
-    assert [block.titles for block in table.blocks] == [("Model", "None"), ("Noise: σ=1, σ=2",)]
+    assert [block.titles for block in table.blocks] == [("m", "None"), ("Noise: σ=1, σ=2",)]
     # both 2+1+2, only AdvBench 1+2, neither 1+1+2; three of twelve pairs hold an unread verdict.
     value = cohens_kappa(np.array([[5, 0], [3, 4]])).kappa
     assert texts(table) == [

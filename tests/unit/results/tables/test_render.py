@@ -39,7 +39,7 @@ class Page(html.parser.HTMLParser):
 
 def hostile_table() -> Table:
     sections = [{"title": HOSTILE, "method": HOSTILE, "arm": "zo", "reference": {"arm": "fo"}}]
-    labels = Labels(models={"m": HOSTILE}, arms={"zo": HOSTILE, "fo": HOSTILE})
+    labels = Labels(arms={"zo": HOSTILE, "fo": HOSTILE})
     return build_table("t", settings_of(title=HOSTILE, sections=sections), RUN, labels)
 
 

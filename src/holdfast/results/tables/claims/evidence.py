@@ -74,9 +74,7 @@ def of_change(
         return _of_perplexity(here, there)
     if kind == "accuracy":
         return _of_accuracy(here, there)
-    change = statistics.rate_change(
-        *_pooled(here, claim.metrics), *_pooled(there, claim.metrics), "agresti_min"
-    )
+    change = statistics.rate_change(*_pooled(here, claim.metrics), *_pooled(there, claim.metrics))
     n = len(here[0].outcomes[claim.metrics[0]][0])
     moved = controls_of(controls, other.arm, labels.parents)
     floor = _floor(claim, arms, other, there, moved, labels)
@@ -208,8 +206,6 @@ def of_cost(claim: CostClaim, costs: Sequence[Cost], model: str) -> Evidence:
 
     Raises HoldfastError naming a missing cost.json.
     """
-    from scipy.stats import t
-
     here, there = (of_arm(Cost, costs, model, arm) for arm in (claim.arm, claim.share_of))
     both = [*here, *there]
     doubt = ""
@@ -221,9 +217,8 @@ def of_cost(claim: CostClaim, costs: Sequence[Cost], model: str) -> Evidence:
     if min(values) <= 0 or len(here) != len(there):
         return Evidence(None, None, None, len(here), "seeds", doubt=doubt or MEASURED)
     logs = np.log(values[: len(here)]) - np.log(values[len(here) :])
-    value, low, high = float(logs.mean()), None, None
-    if len(logs) > 1:
-        error = float(logs.std(ddof=1)) / math.sqrt(len(logs))
-        half = float(t.ppf((1 + statistics.CONFIDENCE) / 2, len(logs) - 1)) * error
-        low, high = math.exp(value - half), math.exp(value + half)
-    return Evidence(math.exp(value), low, high, len(logs), "seeds", doubt=doubt)
+    if len(logs) == 1:
+        return Evidence(math.exp(logs[0]), None, None, 1, "seeds", doubt=doubt)
+    mean = statistics.mean_of(logs)
+    value, low, high = (math.exp(end) for end in (mean.value, mean.low, mean.high))
+    return Evidence(value, low, high, len(logs), "seeds", doubt=doubt)

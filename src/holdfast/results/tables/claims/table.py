@@ -71,8 +71,7 @@ def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) ->
     models = models_of(Summary, files, settings.models)
     rows = _judged(settings, models, arms, inputs, labels)
     blocks = [
-        Block(labels.model(model), "", tuple(_row(row) for row in rows if row.model == model))
-        for model in models
+        Block(model, "", tuple(_row(row) for row in rows if row.model == model)) for model in models
     ]
     untrained = any(summary.meaningless for summary in inputs.summaries)
     return Table(

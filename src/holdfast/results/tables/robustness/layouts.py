@@ -132,7 +132,7 @@ def _titles(parts: Sequence[Part], part: Part, labels: Labels) -> tuple[str, str
     """Return a section's two titles; the model's stands above its first section only."""
     together = [other for other in parts if other.model == part.model]
     title = part.section.title or ("" if len(together) == 1 else _described(part.section, labels))
-    return labels.model(part.model) if together[0] is part else "", title
+    return part.model if together[0] is part else "", title
 
 
 def _described(section: Section, labels: Labels) -> str:

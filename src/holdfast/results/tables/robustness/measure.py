@@ -134,7 +134,7 @@ def _row(
         return replace(
             record,
             reference=name,
-            change=cells.change(cell, before, metric, interval=settings.change_interval),
+            change=cells.change(cell, before, metric),
             noise_floor=floor_of(arms, settings.controls, summary, other, there, metric, labels),
         )
 

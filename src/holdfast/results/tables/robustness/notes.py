@@ -227,7 +227,7 @@ def _count(parts: Sequence[Part], labels: Labels, name: str, what: str) -> list[
     model, arm, perturbation, level = worst
     place = " ".join(
         (
-            labels.model(model),
+            model,
             labels.arm(arm),
             labels.perturbation(perturbation).label,
             labels.level(perturbation, level) if level else "",
