@@ -127,8 +127,8 @@ def _cells(
         outcomes = {"degenerate": degenerate}
         if benign:
             outcomes["over_refusal"] = _strings(harmless, level, order, benign, refuses, where)
-        for judge, found in judged.items():
-            outcomes[judge] = _judged(judge, found, perturbation, level, order, behaviors)
+        for judge, symbol_of in judged.items():
+            outcomes[judge] = _judged(judge, symbol_of, perturbation, level, order, behaviors)
         seeds = [int(seed) for seed in measured.noise_seeds.get(level, ())]
         perplexity, lm_eval = _utility(measured.utility, level, order, where)
         cells.append(
@@ -185,22 +185,22 @@ def _strings(
 
 
 def _verdicts(judge: str, rows: Iterable[Row]) -> dict[tuple[str, Place], str]:
-    found: dict[tuple[str, Place], str] = {}
+    symbol_of: dict[tuple[str, Place], str] = {}
     for row in rows:
         key = (row["perturbation"], (row["level"], row["draw"], row["id"]))
-        if key in found or row["verdict"] not in SYMBOLS:
-            problem = "is repeated" if key in found else f"is '{row['verdict']}'"
+        if key in symbol_of or row["verdict"] not in SYMBOLS:
+            problem = "is repeated" if key in symbol_of else f"is '{row['verdict']}'"
             raise HoldfastError(
                 f"verdict of judge '{judge}' for '{row['id']}' under {row['perturbation']} "
                 f"{row['level']} {problem}: delete the verdicts and judge again"
             )
-        found[key] = SYMBOLS[row["verdict"]]
-    return found
+        symbol_of[key] = SYMBOLS[row["verdict"]]
+    return symbol_of
 
 
 def _judged(
     judge: str,
-    found: Mapping[tuple[str, Place], str],
+    symbol_of: Mapping[tuple[str, Place], str],
     perturbation: str,
     level: str,
     draws: Sequence[int],
@@ -208,7 +208,7 @@ def _judged(
 ) -> list[str]:
     strings = []
     for draw in draws:
-        symbols = [found.get((perturbation, (level, draw, one))) for one in behaviors]
+        symbols = [symbol_of.get((perturbation, (level, draw, one))) for one in behaviors]
         if None in symbols:
             raise HoldfastError(
                 f"judge '{judge}' has no verdict for '{behaviors[symbols.index(None)]}' under "

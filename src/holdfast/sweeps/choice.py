@@ -20,7 +20,7 @@ from holdfast.statistics import (
 )
 
 Scores = Mapping[str, Any]
-Cell = tuple[str, str]  # perturbation, level
+CellName = tuple[str, str]  # perturbation, level
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Scored:
     move: float
     loss: float
     gaps: NDArray[np.float64]
-    cells: dict[Cell, tuple[Counts, int]]
+    cells: dict[CellName, tuple[Counts, int]]
     refusals: tuple[Counts, int] | None
 
     @property
@@ -67,10 +67,10 @@ class Lost:
     said: str
 
 
-Point = Scored | Lost
+Outcome = Scored | Lost
 
 
-def scored(files: Sequence[Scores]) -> dict[str, list[Point]]:
+def scored(files: Sequence[Scores]) -> dict[str, list[Outcome]]:
     """Pool the content of validation.json files over seeds: points by model, in the order given.
 
     Raises:
@@ -87,12 +87,12 @@ def scored(files: Sequence[Scores]) -> dict[str, list[Point]]:
     }
 
 
-def kept(points: Sequence[Point]) -> list[Scored]:
+def kept(points: Sequence[Outcome]) -> list[Scored]:
     """Return the points that did not diverge."""
     return [point for point in points if isinstance(point, Scored)]
 
 
-def choose(points: Sequence[Point], by: Literal["asr", "gap"]) -> Scored | None:
+def choose(points: Sequence[Outcome], by: Literal["asr", "gap"]) -> Scored | None:
     """Return the point with the lowest mean ASR or gap, or one as good that moved less.
 
     Points that diverged are never chosen; where all did, None is.
@@ -125,11 +125,11 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def _pooled(name: str, seeds: Sequence[Scores]) -> Point:
+def _pooled(name: str, seeds: Sequence[Scores]) -> Outcome:
     said = [f"seed {one['seed']}: {one['diverged']}" for one in seeds if "diverged" in one]
     if said:
         return Lost(name, seeds[0]["values"], "; ".join(said))
-    cells: dict[Cell, list[str]] = {}
+    cells: dict[CellName, list[str]] = {}
     for one in seeds:
         for cell in one["cells"]:
             place = cell["perturbation"], cell["level"]

@@ -10,7 +10,7 @@ from holdfast.results.figures import style
 from holdfast.settings.points import show_value
 from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate
-from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept
+from holdfast.sweeps.choice import Lost, Outcome, Scored, choose, kept
 from holdfast.text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ DODGE = 0.5  # share of the distance between two values that the lines are sprea
 
 def draw(
     settings: SweepResult,
-    models: Mapping[str, Sequence[Point]],
+    models: Mapping[str, Sequence[Outcome]],
     out_prefix: str | Path,
     meaningless: bool,
 ) -> None:
@@ -134,7 +134,7 @@ def _note(models: Mapping[str, Sequence[Scored]]) -> str:
     )
 
 
-def _missing(models: Mapping[str, Sequence[Point]]) -> str:
+def _missing(models: Mapping[str, Sequence[Outcome]]) -> str:
     """Name the points that diverged."""
     lost = [
         f"{model} {point.name}"

@@ -12,19 +12,19 @@ from holdfast.results.measured.metrics import show
 from holdfast.results.tables.build import save_table
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
 from holdfast.results.tables.render.terminal import pages
 from holdfast.results.tables.robustness.layouts import value_cell
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.points import in_words, show_value
 from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate, rate
 from holdfast.sweeps import figure as figure
-from holdfast.sweeps.choice import Lost, Point, Scored, choose, kept, scored
+from holdfast.sweeps.choice import Lost, Outcome, Scored, choose, kept, scored
 
 RULES = {
     "asr": "mean validation ASR over the perturbations",
@@ -57,7 +57,10 @@ def make_sweep(
 
 
 def sweep_table(
-    settings: SweepResult, models: Mapping[str, Sequence[Point]], labels: Labels, meaningless: bool
+    settings: SweepResult,
+    models: Mapping[str, Sequence[Outcome]],
+    labels: Labels,
+    meaningless: bool,
 ) -> Table:
     """Build the table: a row a point, what was swept and what was measured."""
     first = _first(settings, models)
@@ -72,24 +75,23 @@ def sweep_table(
             marks += ["used"] * settings.is_used(point.values)
             named = [point.name, *(show_value(point.values[name]) for name in settings.used)]
             values = [_value(record, best=point is chosen) for record in found]
-            values = [Cell("–")] * len(measured) if lost else values
-            rows.append((*map(Cell, (*named, ", ".join(marks))), *values))
-        blocks.append(Block(model, "", tuple(rows)))
+            values = [Entry("–")] * len(measured) if lost else values
+            rows.append((*map(Entry, (*named, ", ".join(marks))), *values))
+        blocks.append(TableBlock(model, "", tuple(rows)))
     return Table(
-        f"sweep_{settings.arm}",
-        settings.title,
-        "Points compared on validation data that no training and no reported number uses.",
-        BANNER if meaningless else "",
-        (),
-        ("Point", *settings.used, "Mark", *measured),
-        2 + len(settings.used),
-        tuple(blocks),
-        _notes(settings, models),
-        tuple(records),
+        name=f"sweep_{settings.arm}",
+        title=settings.title,
+        caption="Points compared on validation data that no training and no reported number uses.",
+        banner=BANNER if meaningless else "",
+        headings=("Point", *settings.used, "Mark", *measured),
+        text_columns=2 + len(settings.used),
+        blocks=tuple(blocks),
+        notes=_notes(settings, models),
+        records=tuple(records),
     )
 
 
-def _first(settings: SweepResult, models: Mapping[str, Sequence[Point]]) -> Scored:
+def _first(settings: SweepResult, models: Mapping[str, Sequence[Outcome]]) -> Scored:
     """Return some point that was scored."""
     every = _every(models)
     if not every:
@@ -103,13 +105,13 @@ def _first(settings: SweepResult, models: Mapping[str, Sequence[Point]]) -> Scor
     return kept(every)[0]
 
 
-def _every(models: Mapping[str, Sequence[Point]]) -> list[Point]:
+def _every(models: Mapping[str, Sequence[Outcome]]) -> list[Outcome]:
     return [point for points in models.values() for point in points]
 
 
-def _records(model: str, point: Point) -> list[Record]:
-    def record(metric: str, estimate: Estimate, cell: tuple[str, str] = ("", "")) -> Record:
-        return Record(model, point.name, *cell, metric, "lower", estimate)
+def _records(model: str, point: Outcome) -> list[Measurement]:
+    def record(metric: str, estimate: Estimate, cell: tuple[str, str] = ("", "")) -> Measurement:
+        return Measurement(model, point.name, *cell, metric, "lower", estimate)
 
     if isinstance(point, Lost):
         return [record("diverged", Estimate(1, None, None, 1, 1))]
@@ -125,7 +127,7 @@ def _records(model: str, point: Point) -> list[Record]:
     return found
 
 
-def _heading(record: Record, labels: Labels) -> str:
+def _heading(record: Measurement, labels: Labels) -> str:
     if record.metric == "validation_asr":
         level = labels.level(record.perturbation, record.level) if record.level else ""
         label = labels.perturbation(record.perturbation).label
@@ -140,9 +142,9 @@ def _heading(record: Record, labels: Labels) -> str:
     return words[record.metric]
 
 
-def _value(record: Record, *, best: bool) -> Cell:
+def _value(record: Measurement, *, best: bool) -> Entry:
     if record.metric in ("validation_loss", "move"):
-        return Cell(show(record.estimate.value))
+        return Entry(show(record.estimate.value))
     return value_cell(record, best=best)
 
 
@@ -153,7 +155,7 @@ def _rule(settings: SweepResult) -> str:
     )
 
 
-def _choice(settings: SweepResult, points: Sequence[Point]) -> dict[str, Any]:
+def _choice(settings: SweepResult, points: Sequence[Outcome]) -> dict[str, Any]:
     chosen = choose(points, settings.choose)
     diverged = {point.name: point.said for point in points if isinstance(point, Lost)}
     if chosen is None:
@@ -172,7 +174,7 @@ def _lines(settings: SweepResult, point: Scored) -> list[str]:
     return [f"{name}: {show_value(point.values[name])}" for name in settings.used]
 
 
-def _told(settings: SweepResult, points: Sequence[Point]) -> str:
+def _told(settings: SweepResult, points: Sequence[Outcome]) -> str:
     """Say which point of a model is chosen, and how to use it."""
     point = choose(points, settings.choose)
     if point is None:
@@ -183,7 +185,7 @@ def _told(settings: SweepResult, points: Sequence[Point]) -> str:
     return f"{point.name} is chosen; to use it, write arms: {{{settings.arm}: {{{lines}}}}}."
 
 
-def _notes(settings: SweepResult, models: Mapping[str, Sequence[Point]]) -> tuple[str, ...]:
+def _notes(settings: SweepResult, models: Mapping[str, Sequence[Outcome]]) -> tuple[str, ...]:
     notes = [f"Chosen (†): {_rule(settings)}."]
     for model, points in models.items():
         notes.append(f"{model}: {_told(settings, points)}")

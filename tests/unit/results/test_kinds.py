@@ -19,7 +19,7 @@ from holdfast.files.atomic import write_json, write_text
 from holdfast.plan import Plan
 from holdfast.results.make import make_figure, make_table
 from holdfast.results.measured.inputs import Context, Inputs
-from holdfast.results.tables.grid import Block, Cell, Table
+from holdfast.results.tables.grid import Entry, Table, TableBlock
 from holdfast.settings.figures import FigureSettings
 from holdfast.settings.labels import Labels
 from holdfast.settings.names import known
@@ -79,8 +79,9 @@ class MoreSettings(Settings):
 
 def build(name: str, settings: FakeTable, inputs: Inputs, context: Context) -> Table:
     text = f"{context.labels.arm(settings.arm)}: {inputs.costs[0].wall_s}"
-    blocks = (Block("", "", ((Cell(text),),)),)
-    return Table(name, settings.title, "", "", (), ("Seconds",), 1, blocks, (), (), csv="seconds\n")
+    blocks = (TableBlock("", "", ((Entry(text),),)),)
+    about = {"name": name, "title": settings.title, "caption": "", "notes": ()}
+    return Table(**about, headings=("Seconds",), text_columns=1, blocks=blocks, csv="seconds\n")
 
 
 def draw(settings: FakeFigure, inputs: Inputs, out_prefix: str | Path, _: Context) -> None:

@@ -29,8 +29,8 @@ def draw(
     models = models_of(Gap, files, settings.models)
     panels = [(model, around(files, model, settings.arms)) for model in models]
     with style.canvas(len(panels), 8.6, 3.6) as (figure, axes):
-        for ax, (model, found) in zip(axes, panels, strict=True):
-            _panel(ax, settings, found, labels)
+        for ax, (model, measured) in zip(axes, panels, strict=True):
+            _panel(ax, settings, measured, labels)
             ax.set_title(printable(model))
         axes[-1].set_xlabel("Size of the perturbation, ρ, in units of the weights")
         style.legend(axes[0])
@@ -38,12 +38,14 @@ def draw(
         style.save(figure, out_prefix)
 
 
-def _panel(ax: Axes, settings: GapCurveFigure, found: Mapping[str, Around], labels: Labels) -> None:
-    sizes = next(iter(found.values())).rho
+def _panel(
+    ax: Axes, settings: GapCurveFigure, measured: Mapping[str, Around], labels: Labels
+) -> None:
+    sizes = next(iter(measured.values())).rho
     between = [high - low for low, high in pairwise(sizes)]
     spread = DODGE * min(between, default=sizes[0])
-    for index, (arm, one) in enumerate(found.items()):
-        shift = spread * ((index + 0.5) / len(found) - 0.5)
+    for index, (arm, one) in enumerate(measured.items()):
+        shift = spread * ((index + 0.5) / len(measured) - 0.5)
         gaps = [one.gap(size) for size in range(len(sizes))]
         half = [gap.value - (gap.value if gap.low is None else gap.low) for gap in gaps]
         ax.errorbar(
@@ -66,8 +68,8 @@ def _panel(ax: Axes, settings: GapCurveFigure, found: Mapping[str, Around], labe
     ax.grid(axis="y")
 
 
-def _note(found: Mapping[str, Around]) -> str:
-    seeds, draws = next(iter(found.values())).gaps.shape[1:]
+def _note(measured: Mapping[str, Around]) -> str:
+    seeds, draws = next(iter(measured.values())).gaps.shape[1:]
     over = f"{draws} draws" if seeds == 1 else f"{seeds} training seeds ({draws} draws each)"
     return (
         f"Lower is better: E f(θ + ρv) − f(θ). Bars: 95 % t interval over {over}, which all arms "

@@ -13,8 +13,8 @@ from holdfast.config.published import (
 )
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.metrics import show
-from holdfast.results.tables.grid import Block, Cell, Table
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.grid import Entry, Table, TableBlock
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.published import Published
 
@@ -36,7 +36,7 @@ def compared(table: Table, names: Published, labels: Labels) -> Table:
         raise HoldfastError(
             f"published/{names.table}.csv has none of its cells: correct `published:`"
         )
-    arms: dict[tuple[str, str], list[Record]] = {}
+    arms: dict[tuple[str, str], list[Measurement]] = {}
     for record in records:
         arms.setdefault((record.model, record.arm), []).append(record)
     comparisons = tuple(
@@ -48,14 +48,16 @@ def compared(table: Table, names: Published, labels: Labels) -> Table:
     return replace(table, records=records, notes=notes, comparisons=comparisons)
 
 
-def _look_up(record: Record, names: Published) -> Record:
+def _look_up(record: Measurement, names: Published) -> Measurement:
     where = (record.model, record.arm, record.perturbation, record.level, record.metric)
     found = place(names, *where)
     text = read(names.table).get(found) if found else None
     return replace(record, printed=Printed(text, UNITS.get(record.metric, 1)) if text else None)
 
 
-def _comparison(table: Table, names: Published, labels: Labels, records: Sequence[Record]) -> Table:
+def _comparison(
+    table: Table, names: Published, labels: Labels, records: Sequence[Measurement]
+) -> Table:
     model, arm = records[0].model, records[0].arm
     metrics = list(dict.fromkeys(record.metric for record in records))
     shown = sorted(
@@ -72,29 +74,29 @@ def _comparison(table: Table, names: Published, labels: Labels, records: Sequenc
     with_interval = any(_within(record) is not None for record in shown)
     notes = (_score(shown), COVERS) if with_interval else (_score(shown),)
     return Table(
-        f"{table.name}-published-{model}-{arm}",
-        f"{model}, {labels.arm(arm)}: ours and published {names.table}",
-        f"Published as {names.models[model]}, {names.arms[arm]}. Difference: ours minus published.",
-        table.banner,
-        (),
-        (*text, *VALUES),
-        len(text),
-        (Block("", "", rows),),
-        notes,
-        tuple(shown),
+        name=f"{table.name}-published-{model}-{arm}",
+        title=f"{model}, {labels.arm(arm)}: ours and published {names.table}",
+        caption=f"Published as {names.models[model]}, {names.arms[arm]}. "
+        "Difference: ours minus published.",
+        banner=table.banner,
+        headings=(*text, *VALUES),
+        text_columns=len(text),
+        blocks=(TableBlock("", "", rows),),
+        notes=notes,
+        records=tuple(shown),
     )
 
 
-def _names(record: Record, names: Published, labels: Labels) -> tuple[Cell, Cell, Cell]:
+def _names(record: Measurement, names: Published, labels: Labels) -> tuple[Entry, Entry, Entry]:
     arrow = "↓" if record.better == "lower" else "↑"
     return (
-        Cell(f"{names.metrics[record.metric]} {arrow}"),
-        Cell(labels.perturbation(record.perturbation).label),
-        Cell(labels.level(record.perturbation, record.level)),
+        Entry(f"{names.metrics[record.metric]} {arrow}"),
+        Entry(labels.perturbation(record.perturbation).label),
+        Entry(labels.level(record.perturbation, record.level)),
     )
 
 
-def _values(record: Record, printed: Printed) -> tuple[Cell, ...]:
+def _values(record: Measurement, printed: Printed) -> tuple[Entry, ...]:
     """Format a comparison in the publication's unit, with as many decimals as it prints."""
     estimate = record.estimate
 
@@ -109,10 +111,10 @@ def _values(record: Record, printed: Printed) -> tuple[Cell, ...]:
     sign = "" if float(size) == 0 else "−" if difference < 0 else "+" if difference > 0 else ""
     verdict = VERDICTS[_within(record)]
     texts = (ours(estimate.value), interval, printed.text, f"{sign}{size}", verdict)
-    return tuple(map(Cell, texts))
+    return tuple(map(Entry, texts))
 
 
-def _score(records: Sequence[Record]) -> str:
+def _score(records: Sequence[Measurement]) -> str:
     """Count the published numbers, and those inside our intervals."""
     count = sum(record.printed is not None for record in records)
     judged = [inside for inside in map(_within, records) if inside is not None]
@@ -121,13 +123,13 @@ def _score(records: Sequence[Record]) -> str:
     return f"{count} published numbers; {sum(judged)} of {len(judged)} lie in our 95 % interval."
 
 
-def _within(record: Record) -> bool | None:
+def _within(record: Measurement) -> bool | None:
     if record.printed is None:
         return None
     return record.printed.within(record.estimate.low, record.estimate.high)
 
 
-def _summary(names: Published, labels: Labels, records: Sequence[Record]) -> str:
+def _summary(names: Published, labels: Labels, records: Sequence[Measurement]) -> str:
     """Say what was compared, and which models, arms and cells have no published numbers."""
     found = {(record.model, record.arm) for record in records if record.printed}
     arms = dict.fromkeys((record.model, record.arm) for record in records)

@@ -11,11 +11,11 @@ from holdfast.results.measured.metrics import tone
 from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import CostTable
 from holdfast.statistics import Change, Estimate
@@ -44,45 +44,44 @@ def build(name: str, settings: CostTable, inputs: Inputs, context: Context) -> T
             measured = [_record(model, field, group) for group in found]
             measured = [measured[0], *(_against(record, measured[0]) for record in measured[1:])]
             records += measured
-            rows.append((Cell(f"{label} ↓"), *(_cell(one, measured[0], form) for one in measured)))
+            rows.append((Entry(f"{label} ↓"), *(_cell(one, measured[0], form) for one in measured)))
         steps = [", ".join(dict.fromkeys(f"{cost.steps:,}" for cost in group)) for group in found]
-        rows.append((Cell("Steps"), *map(Cell, steps)))
-        blocks.append(Block(model, "", tuple(rows)))
+        rows.append((Entry("Steps"), *map(Entry, steps)))
+        blocks.append(TableBlock(model, "", tuple(rows)))
     table = Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if context.meaningless else "",
-        (),
-        ("Metric", *map(labels.arm, settings.arms)),
-        1,
-        tuple(blocks),
-        _notes(settings, shown, labels),
-        tuple(records),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if context.meaningless else "",
+        headings=("Metric", *map(labels.arm, settings.arms)),
+        text_columns=1,
+        blocks=tuple(blocks),
+        notes=_notes(settings, shown, labels),
+        records=tuple(records),
     )
     return compared(table, settings.published, labels) if settings.published else table
 
 
-def _record(model: str, field: str, group: Sequence[Cost]) -> Record:
+def _record(model: str, field: str, group: Sequence[Cost]) -> Measurement:
     value = fmean(getattr(cost, field) for cost in group)
     estimate = Estimate(value, None, None, len(group), 1)
-    return Record(model, group[0].arm, "", "", field, "lower", estimate)
+    return Measurement(model, group[0].arm, "", "", field, "lower", estimate)
 
 
-def _against(record: Record, first: Record) -> Record:
+def _against(record: Measurement, first: Measurement) -> Measurement:
     delta = Change(record.estimate.value - first.estimate.value, None, None, None)
     where = (record.model, record.arm, record.perturbation, record.level, record.metric)
-    return Record(*where, record.better, record.estimate, first.arm, delta)
+    return Measurement(*where, record.better, record.estimate, first.arm, delta)
 
 
-def _cell(record: Record, first: Record, form: str) -> Cell:
+def _cell(record: Measurement, first: Measurement, form: str) -> Entry:
     value = record.estimate.value
     text = form.format(value / MIB if record.metric == "peak_memory_bytes" else value)
     if record.change is None or first.estimate.value == 0:
-        return Cell(text)
+        return Entry(text)
     ratio = f"{value / first.estimate.value:.2f}"
     delta = record.change.delta / first.estimate.value
-    return Cell(text, amount=f"{ratio}×", tone=tone(delta, "lower", 2))
+    return Entry(text, amount=f"{ratio}×", tone=tone(delta, "lower", 2))
 
 
 def _notes(settings: CostTable, costs: Sequence[Cost], labels: Labels) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
 from holdfast.results.tables.tidy import csv_text
 from holdfast.settings.cells import level_name
@@ -90,7 +90,7 @@ def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> 
     Its CSV has columns of its own: a line for each judge of each flip, none left out.
     """
     arms, labels = Arms(inputs.summaries), context.labels
-    blocks: list[Block] = []
+    blocks: list[TableBlock] = []
     lines: list[tuple[str, ...]] = []
     notes = [_rule(settings, labels)]
     meaningless = False
@@ -110,16 +110,14 @@ def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> 
         notes.append(_count(model, flips, len(shown), len(compared), judges))
         meaningless |= summary.meaningless or reference.meaningless
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if meaningless else "",
-        (),
-        ("Behavior", "Category", *(judge.judge for judge in judges)),
-        2,
-        tuple(blocks),
-        tuple(notes),
-        (),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if meaningless else "",
+        headings=("Behavior", "Category", *(judge.judge for judge in judges)),
+        text_columns=2,
+        blocks=tuple(blocks),
+        notes=tuple(notes),
         csv=_csv(lines),
     )
 
@@ -182,10 +180,10 @@ def _blocks(
     compared: int,
     judges: int,
     labels: Labels,
-) -> Iterator[Block]:
+) -> Iterator[TableBlock]:
     if not shown:
-        blank = [Cell("")] * (judges + 1)
-        yield Block(model, "", ((Cell(f"No verdict flips in {_cells(compared)}."), *blank),))
+        blank = [Entry("")] * (judges + 1)
+        yield TableBlock(model, "", ((Entry(f"No verdict flips in {_cells(compared)}."), *blank),))
     every = Counter(map(_group, flips))
     for group, members in groupby(shown, _group):
         perturbation, level, direction = group
@@ -193,7 +191,7 @@ def _blocks(
         where = f"{label} {labels.level(perturbation, level)}" if level else label
         rows = tuple(_row(flip) for flip in members)
         count = f"{len(rows)} of {every[group]}" if len(rows) < every[group] else f"{len(rows)}"
-        yield Block(model, f"{where}: {direction} ({count})", rows)
+        yield TableBlock(model, f"{where}: {direction} ({count})", rows)
         model = ""
 
 
@@ -201,13 +199,13 @@ def _group(flip: Flip) -> tuple[str, str, str]:
     return flip.perturbation, flip.level, flip.direction
 
 
-def _row(flip: Flip) -> tuple[Cell, ...]:
+def _row(flip: Flip) -> tuple[Entry, ...]:
     tone: Tone = "worse" if flip.direction == COMPLIED else "better"
     return (
-        Cell(_short(flip.behavior["id"])),
-        Cell(_short(flip.behavior["category"]) or "–"),
+        Entry(_short(flip.behavior["id"])),
+        Entry(_short(flip.behavior["category"]) or "–"),
         *(
-            Cell(str(sides), tone=tone, best=True) if name in flip.flipped else Cell(str(sides))
+            Entry(str(sides), tone=tone, best=True) if name in flip.flipped else Entry(str(sides))
             for name, sides in flip.judges.items()
         ),
     )

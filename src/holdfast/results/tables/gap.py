@@ -12,18 +12,18 @@ from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import arrow, tone
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import GapTable
 from holdfast.statistics import Change, Estimate, holm
 
 HEADINGS = ("ρ", "f_ρ", "Robustness gap ↓", "|∇f_ρ|²", "tr H", "1 / tr H", "Theorem 4.4")
 DIGITS = 9  # a change that is smaller is none
-ABSENT = Cell("–")
+ABSENT = Entry("–")
 
 
 def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Table:
@@ -36,27 +36,26 @@ def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Ta
     arms = list(dict.fromkeys([*settings.arms, *settings.references.values()]))
     blocks, records = [], []
     models = models_of(Gap, files, settings.models)
-    found = {model: around(files, model, arms) for model in models}
-    changes = [change for pair in _pairs(settings, found) for change in _changes(*pair)]
+    by_model = {model: around(files, model, arms) for model in models}
+    changes = [change for pair in _pairs(settings, by_model) for change in _changes(*pair)]
     stars = _stars(changes)
-    for model, measured in found.items():
+    for model, measured in by_model.items():
         for arm in settings.arms:
-            one, before = measured[arm], measured.get(settings.references.get(arm, ""))
+            now, before = measured[arm], measured.get(settings.references.get(arm, ""))
             title = labels.change(arm, before.arm) if before else labels.arm(arm)
             first = model if arm == settings.arms[0] else ""
-            blocks.append(Block(first, title, _rows(one, before, stars)))
-            records += _records(model, one, before)
+            blocks.append(TableBlock(first, title, _rows(now, before, stars)))
+            records += _records(model, now, before)
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if context.meaningless else "",
-        (),
-        HEADINGS,
-        1,
-        tuple(blocks),
-        _notes(settings, found, len(changes), labels),
-        tuple(records),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if context.meaningless else "",
+        headings=HEADINGS,
+        text_columns=1,
+        blocks=tuple(blocks),
+        notes=_notes(settings, by_model, len(changes), labels),
+        records=tuple(records),
     )
 
 
@@ -68,17 +67,17 @@ def verdict(change: Change) -> str:
 
 
 def _pairs(
-    settings: GapTable, found: dict[str, dict[str, Around]]
+    settings: GapTable, by_model: dict[str, dict[str, Around]]
 ) -> list[tuple[Around, Around | None]]:
     return [
         (measured[arm], measured.get(settings.references.get(arm, "")))
-        for measured in found.values()
+        for measured in by_model.values()
         for arm in settings.arms
     ]
 
 
-def _changes(one: Around, before: Around | None) -> list[Change]:
-    return [one.change(before, size) for size in range(len(one.rho))] if before else []
+def _changes(now: Around, before: Around | None) -> list[Change]:
+    return [now.change(before, size) for size in range(len(now.rho))] if before else []
 
 
 def _stars(changes: Sequence[Change]) -> dict[Change, str]:
@@ -90,36 +89,36 @@ def _stars(changes: Sequence[Change]) -> dict[Change, str]:
 
 
 def _rows(
-    one: Around, before: Around | None, stars: dict[Change, str]
-) -> tuple[tuple[Cell, ...], ...]:
-    loss = float(one.losses.mean())
-    square = ABSENT if one.square is None else Cell(_show(one.square))
-    rows = [(Cell("0"), Cell(_show(loss)), ABSENT, square, ABSENT, ABSENT, ABSENT)]
-    changes = _changes(one, before)
-    for size, rho in enumerate(one.rho):
-        gap, trace, smoothed = one.gap(size), one.trace(size), one.smoothed(size)
+    now: Around, before: Around | None, stars: dict[Change, str]
+) -> tuple[tuple[Entry, ...], ...]:
+    loss = float(now.losses.mean())
+    square = ABSENT if now.square is None else Entry(_show(now.square))
+    rows = [(Entry("0"), Entry(_show(loss)), ABSENT, square, ABSENT, ABSENT, ABSENT)]
+    changes = _changes(now, before)
+    for size, rho in enumerate(now.rho):
+        gap, trace, smoothed = now.gap(size), now.trace(size), now.smoothed(size)
         gradient = ABSENT
         if smoothed is not None:
             value, error = smoothed
-            gradient = Cell(_show(value), interval="" if error is None else f"SE {_show(error)}")
+            gradient = Entry(_show(value), interval="" if error is None else f"SE {_show(error)}")
         change = changes[size] if before else None
-        told = verdict(change) if change and one.step else "–"
+        told = verdict(change) if change and now.step else "–"
         rows.append(
             (
-                Cell(f"{rho:g}"),
-                Cell(_show(loss + gap.value)),
+                Entry(f"{rho:g}"),
+                Entry(_show(loss + gap.value)),
                 _gap_cell(gap, change, stars),
                 gradient,
-                Cell(_show(trace.value), interval=_interval(trace)),
-                Cell(_show(1 / trace.value)) if (trace.low or 0) > 0 else ABSENT,
-                Cell(told),
+                Entry(_show(trace.value), interval=_interval(trace)),
+                Entry(_show(1 / trace.value)) if (trace.low or 0) > 0 else ABSENT,
+                Entry(told),
             )
         )
     return tuple(rows)
 
 
-def _gap_cell(gap: Estimate, change: Change | None, stars: dict[Change, str]) -> Cell:
-    plain = Cell(_show(gap.value), interval=_interval(gap))
+def _gap_cell(gap: Estimate, change: Change | None, stars: dict[Change, str]) -> Entry:
+    plain = Entry(_show(gap.value), interval=_interval(gap))
     if change is None:
         return plain
     return replace(
@@ -131,36 +130,38 @@ def _gap_cell(gap: Estimate, change: Change | None, stars: dict[Change, str]) ->
     )
 
 
-def _records(model: str, one: Around, before: Around | None) -> list[Record]:
-    def record(metric: str, estimate: Estimate, rho: float, change: Change | None = None) -> Record:
+def _records(model: str, now: Around, before: Around | None) -> list[Measurement]:
+    def record(
+        metric: str, estimate: Estimate, rho: float, change: Change | None = None
+    ) -> Measurement:
         reference = before.arm if before and change else ""
-        place = (model, one.arm, "rho", f"{rho:g}", metric)
-        return Record(*place, "lower", estimate, reference, change)
+        place = (model, now.arm, "rho", f"{rho:g}", metric)
+        return Measurement(*place, "lower", estimate, reference, change)
 
     def plain(value: float) -> Estimate:
-        return Estimate(value, None, None, len(one.losses), 1)
+        return Estimate(value, None, None, len(now.losses), 1)
 
-    records = [record("loss", plain(float(one.losses.mean())), 0)]
-    if one.square is not None:
-        records.append(record("squared_gradient", plain(one.square), 0))
-    changes = _changes(one, before)
-    for size, rho in enumerate(one.rho):
+    records = [record("loss", plain(float(now.losses.mean())), 0)]
+    if now.square is not None:
+        records.append(record("squared_gradient", plain(now.square), 0))
+    changes = _changes(now, before)
+    for size, rho in enumerate(now.rho):
         change = changes[size] if before else None
-        records.append(record("robustness_gap", one.gap(size), rho, change))
-        records.append(record("hessian_trace", one.trace(size), rho))
-        smoothed = one.smoothed(size)
+        records.append(record("robustness_gap", now.gap(size), rho, change))
+        records.append(record("hessian_trace", now.trace(size), rho))
+        smoothed = now.smoothed(size)
         if smoothed is not None:
             records.append(record("squared_gradient", plain(smoothed[0]), rho))
-    if one.step:  # the first step's size over q / tr H
-        ratio = one.step.size * one.step.trace / one.step.directions
+    if now.step:  # the first step's size over q / tr H
+        ratio = now.step.size * now.step.trace / now.step.directions
         records.append(record("step_ratio", plain(ratio), 0))
     return records
 
 
 def _notes(
-    settings: GapTable, found: dict[str, dict[str, Around]], tests: int, labels: Labels
+    settings: GapTable, by_model: dict[str, dict[str, Around]], tests: int, labels: Labels
 ) -> tuple[str, ...]:
-    every = [measured[arm] for measured in found.values() for arm in settings.arms]
+    every = [measured[arm] for measured in by_model.values() for arm in settings.arms]
     seeds, draws = every[0].gaps.shape[1:]
     over = f"the {draws} draws" if seeds == 1 else f"{seeds} training seeds, each by its mean"
     notes = [
@@ -179,28 +180,28 @@ def _notes(
         "the learning rate that lowers f most in one zeroth-order step of one direction over all "
         "parameters; q directions allow q times as much, and beyond twice of that a step raises f."
     )
-    if any(one.square is not None for one in every):
+    if any(now.square is not None for now in every):
         notes.append(
             "|∇f_ρ|²: unbiased, so an estimate may lie below zero; SE: its standard error. The row "
             "ρ = 0 holds f and |∇f|², which is exact."
         )
-    if any(one.step and settings.references.get(one.arm) for one in every):
-        notes.append(_theorem(settings, found, labels))
-    notes += [_step(one, labels) for one in every if one.step]
+    if any(now.step and settings.references.get(now.arm) for now in every):
+        notes.append(_theorem(settings, by_model, labels))
+    notes += [_step(now, labels) for now in every if now.step]
     return tuple(notes)
 
 
-def _theorem(settings: GapTable, found: dict[str, dict[str, Around]], labels: Labels) -> str:
+def _theorem(settings: GapTable, by_model: dict[str, dict[str, Around]], labels: Labels) -> str:
     parents = [
         (model, measured[settings.references[arm]])
-        for model, measured in found.items()
+        for model, measured in by_model.items()
         for arm in settings.arms
         if measured[arm].step and arm in settings.references
     ]
     norms = dict.fromkeys(
-        f"{labels.arm(one.arm)}{f' of {model}' if len(found) > 1 else ''}: "
-        + ("not measured" if one.square is None else _show(math.sqrt(one.square)))
-        for model, one in parents
+        f"{labels.arm(now.arm)}{f' of {model}' if len(by_model) > 1 else ''}: "
+        + ("not measured" if now.square is None else _show(math.sqrt(now.square)))
+        for model, now in parents
     )
     return (
         "Theorem 4.4: from a stationary point of f, one zeroth-order step with a small enough "
@@ -211,14 +212,14 @@ def _theorem(settings: GapTable, found: dict[str, dict[str, Around]], labels: La
     )
 
 
-def _step(one: Around, labels: Labels) -> str:
-    step = one.step
+def _step(now: Around, labels: Labels) -> str:
+    step = now.step
     assert step is not None
     error = step.standard_error
     trace = f"{_show(step.trace)}{'' if error is None else f' ± {_show(error)}'}"
-    seed = f", seed {one.files[0].seed}" if len(one.files) > 1 else ""
+    seed = f", seed {now.files[0].seed}" if len(now.files) > 1 else ""
     told = (
-        f"{labels.arm(one.arm)}{seed}: the first step has size {step.size:.3g} at the peak "
+        f"{labels.arm(now.arm)}{seed}: the first step has size {step.size:.3g} at the peak "
         f"learning rate {step.learning_rate:g}, with q = {step.directions} and tr H = {trace}"
         " over the layers that it moves"
     )

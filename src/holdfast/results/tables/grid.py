@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.results.measured.metrics import Tone
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 
 BANNER = (
     "THESE NUMBERS MEAN NOTHING: a model here is random or untrained, so this only shows that "
@@ -16,7 +16,7 @@ FLOOR_MARK = "°"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """A value with, in parentheses, its change; ``interval`` goes in small print.
 
     ``in_floor``: the change is inside the noise floor; it is greyed, and marked with FLOOR_MARK.
@@ -38,19 +38,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """Rows of one section; ``model`` is set where a new model begins."""
 
     model: str
     title: str
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Entry, ...], ...]
 
     @property
     def titles(self) -> tuple[str, ...]:
         return tuple(filter(None, (self.model, self.title)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A whole table. ``groups`` is an optional upper header row of (text, columns spanned).
 
@@ -61,12 +61,12 @@ class Table:
     name: str
     title: str
     caption: str
-    banner: str
-    groups: tuple[tuple[str, int], ...]
+    banner: str = ""
+    groups: tuple[tuple[str, int], ...] = ()
     headings: tuple[str, ...]
     text_columns: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[TableBlock, ...]
     notes: tuple[str, ...]
-    records: tuple[Record, ...]
+    records: tuple[Measurement, ...] = ()
     comparisons: tuple[Table, ...] = ()
     csv: str = ""

@@ -17,12 +17,12 @@ from holdfast.results.measured.metrics import (
 from holdfast.results.measured.runs import Arms
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
 from holdfast.results.tables.robustness.measure import Part, Row, measure
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import HiddenDangerTable, RobustnessTable, Tolerance
 from holdfast.statistics import Change, Estimate, holm
@@ -44,7 +44,7 @@ class Checked:
     adjusted: Mapping[str, float]
     tolerance: Tolerance
 
-    def record(self, metric: str) -> Record:
+    def record(self, metric: str) -> Measurement:
         return next(record for record in self.row.records if record.metric == metric)
 
     @property
@@ -78,26 +78,25 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
     if metrics[0].name not in UTILITY:
         raise HoldfastError("neither perplexity nor lm-eval was measured for every arm shown")
     checked = _checked(parts, [judge.name for judge in judges], settings.tolerance)
-    blocks: list[Block] = []
+    blocks: list[TableBlock] = []
     for model in dict.fromkeys(part.model for part in parts):
         cells = [cell for cell in checked if cell.part.model == model]
         rows = [_row(cell, metrics, labels) for cell in cells if cell.unharmed and cell.up]
         if not rows:
-            blank = [Cell("")] * (2 + len(metrics))
+            blank = [Entry("")] * (2 + len(metrics))
             among = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
-            rows = [(Cell(f"None found among {among}."), *blank)]
-        blocks.append(Block(model, "", tuple(rows)))
+            rows = [(Entry(f"None found among {among}."), *blank)]
+        blocks.append(TableBlock(model, "", tuple(rows)))
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if any(part.summary.meaningless for part in parts) else "",
-        (),
-        ("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
-        3,
-        tuple(blocks),
-        _notes(settings, checked, metrics, labels),
-        tuple(_records(parts, checked, metrics)),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if any(part.summary.meaningless for part in parts) else "",
+        headings=("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
+        text_columns=3,
+        blocks=tuple(blocks),
+        notes=_notes(settings, checked, metrics, labels),
+        records=tuple(_records(parts, checked, metrics)),
     )
 
 
@@ -134,12 +133,12 @@ def _checked(parts: Sequence[Part], judges: Sequence[str], tolerance: Tolerance)
     return [Checked(*cell, p, tolerance) for cell, p in zip(compared, found, strict=True)]
 
 
-def _change(record: Record) -> Change:
+def _change(record: Measurement) -> Change:
     assert record.change is not None
     return record.change
 
 
-def _passes(record: Record, tolerance: float) -> bool:
+def _passes(record: Measurement, tolerance: float) -> bool:
     change, value = _change(record), record.estimate.value
     if record.metric == "perplexity":
         tolerance *= value - change.delta  # relative to the reference
@@ -159,22 +158,22 @@ def _passing(metric: Metric, tolerance: float) -> str:
     return f"{metric.label} is {way} by at most {amount}"
 
 
-def _row(cell: Checked, metrics: Sequence[Metric], labels: Labels) -> tuple[Cell, ...]:
+def _row(cell: Checked, metrics: Sequence[Metric], labels: Labels) -> tuple[Entry, ...]:
     row = cell.row
     stars = {judge: "*" * sum(p < limit for limit in LIMITS) for judge, p in cell.adjusted.items()}
     return (
-        Cell(labels.arm(cell.part.section.arm)),
-        Cell(labels.perturbation(row.perturbation).label),
-        Cell(labels.level(row.perturbation, row.level)),
+        Entry(labels.arm(cell.part.section.arm)),
+        Entry(labels.perturbation(row.perturbation).label),
+        Entry(labels.level(row.perturbation, row.level)),
         *(_value(cell.record(metric.name), stars.get(metric.name, "")) for metric in metrics),
     )
 
 
-def _value(record: Record, stars: str) -> Cell:
+def _value(record: Measurement, stars: str) -> Entry:
     """Format a value and its change, with the interval of the change, which decides."""
     change = _change(record)
     bounds = [show(bound, 3) for bound in (change.low, change.high) if bound is not None]
-    return Cell(
+    return Entry(
         show(record.estimate.value),
         arrow(change.delta),
         show(abs(change.delta)),
@@ -186,7 +185,7 @@ def _value(record: Record, stars: str) -> Cell:
 
 def _records(
     parts: Sequence[Part], checked: Sequence[Checked], metrics: Sequence[Metric]
-) -> list[Record]:
+) -> list[Measurement]:
     """Return the cells listed, after each arm's share of them among its cells."""
     records = []
     for part in parts:
@@ -195,7 +194,7 @@ def _records(
         if cells:
             share = Estimate(len(listed) / len(cells), None, None, len(cells), 1)
             where = (part.model, part.section.arm, "", "")
-            records.append(Record(*where, "hidden_danger", "lower", share))
+            records.append(Measurement(*where, "hidden_danger", "lower", share))
         records += [cell.record(metric.name) for cell in listed for metric in metrics]
     return records
 

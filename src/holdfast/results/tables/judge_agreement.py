@@ -10,8 +10,8 @@ from holdfast.errors import HoldfastError
 from holdfast.results.measured.files import OracleAgreement, none_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
-from holdfast.results.tables.grid import Block, Cell, Table
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.grid import Entry, Table, TableBlock
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.tables import JudgeAgreementTable
 from holdfast.statistics import rate
 
@@ -40,29 +40,28 @@ def build(name: str, settings: JudgeAgreementTable, inputs: Inputs, _: Context) 
             met = found.value >= required
             rows.append(
                 (
-                    Cell(agreement.judge),
-                    Cell(group),
-                    Cell(f"{n:,}"),
-                    Cell(show(found.value), interval=f"{found.low:.3f}–{found.high:.3f}"),
-                    Cell(show(required)),
-                    Cell("yes" if met else "NO", tone="better" if met else "worse"),
+                    Entry(agreement.judge),
+                    Entry(group),
+                    Entry(f"{n:,}"),
+                    Entry(show(found.value), interval=f"{found.low:.3f}–{found.high:.3f}"),
+                    Entry(show(required)),
+                    Entry("yes" if met else "NO", tone="better" if met else "worse"),
                 )
             )
             metric = f"agreement_{agreement.judge}"
-            records.append(Record("", "", group, "", metric, "higher", found))
+            records.append(Measurement("", "", group, "", metric, "higher", found))
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        "",
-        (),
-        ("Judge", "Inputs", "n", "Agreement ↑", "Required", "Met"),
-        2,
-        (Block("", "", tuple(rows)),),
-        (
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner="",
+        headings=("Judge", "Inputs", "n", "Agreement ↑", "Required", "Met"),
+        text_columns=2,
+        blocks=(TableBlock("", "", tuple(rows)),),
+        notes=(
             "Agreement with the oracle of the embedded world, which made the labels; 95 % Wilson "
             "intervals over inputs. Met compares the value, not the interval, with what is "
             "required.",
         ),
-        tuple(records),
+        records=tuple(records),
     )

@@ -14,11 +14,11 @@ from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import JudgeKappaTable
 from holdfast.statistics import (
@@ -40,8 +40,8 @@ def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context
     The looks at a behavior are its draws under every level of the perturbation and every arm.
     """
     arms, labels = Arms(inputs.summaries), context.labels
-    blocks: list[Block] = []
-    records: list[Record] = []
+    blocks: list[TableBlock] = []
+    records: list[Measurement] = []
     used: list[Pooled] = []
     for model in arms.models(settings.models):
         group = [arms.find(model, arm) for arm in settings.arms]
@@ -53,22 +53,21 @@ def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context
         for perturbation, pooled in _pooled(settings, group, labels).items():
             rows = []
             for pair in combinations(judges, 2):
-                row, found = _compare(model, settings, perturbation, pooled, pair)
+                row, compared = _compare(model, settings, perturbation, pooled, pair)
                 rows.append(row)
-                records += found
-            blocks.append(Block(heading, _title(perturbation, pooled, labels), tuple(rows)))
+                records += compared
+            blocks.append(TableBlock(heading, _title(perturbation, pooled, labels), tuple(rows)))
             heading = ""
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if any(summary.meaningless for summary in used) else "",
-        (),
-        HEADINGS,
-        1,
-        tuple(blocks),
-        _notes(settings, used, blocks, labels),
-        tuple(records),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if any(summary.meaningless for summary in used) else "",
+        headings=HEADINGS,
+        text_columns=1,
+        blocks=tuple(blocks),
+        notes=_notes(settings, used, blocks, labels),
+        records=tuple(records),
     )
 
 
@@ -89,21 +88,21 @@ def _compare(
     perturbation: str,
     pooled: Sequence[cells.Cell],
     pair: tuple[Metric, Metric],
-) -> tuple[tuple[Cell, ...], list[Record]]:
+) -> tuple[tuple[Entry, ...], list[Measurement]]:
     first, second = (_looks(pooled, judge, "1") for judge in pair)
     unparsed = _looks(pooled, pair[0], "?") | _looks(pooled, pair[1], "?")
-    found = agreement(first, second)
+    agreed = agreement(first, second)
     names = "_".join(judge.name for judge in pair)
     where = (model, "+".join(settings.arms), perturbation, "")
     unread = rate(unparsed.sum(axis=1), unparsed.shape[1])
     records = [
-        Record(*where, f"agreement_{names}", "higher", found.observed),
-        Record(*where, f"unparsed_{names}", "lower", unread),
+        Measurement(*where, f"agreement_{names}", "higher", agreed.observed),
+        Measurement(*where, f"unparsed_{names}", "lower", unread),
     ]
-    if found.kappa:
-        records.insert(1, Record(*where, f"kappa_{names}", "higher", found.kappa))
+    if agreed.kappa:
+        records.insert(1, Measurement(*where, f"kappa_{names}", "higher", agreed.kappa))
     title = " / ".join(judge.judge for judge in pair)
-    return _row(title, first.size, found, unread.value), records
+    return _row(title, first.size, agreed, unread.value), records
 
 
 def _looks(pooled: Sequence[cells.Cell], judge: Metric, symbol: str) -> Counts:
@@ -112,19 +111,19 @@ def _looks(pooled: Sequence[cells.Cell], judge: Metric, symbol: str) -> Counts:
     return np.stack([successes([draw], symbol) for draw in draws], axis=1)
 
 
-def _row(title: str, verdicts: int, found: Agreement, unparsed: float) -> tuple[Cell, ...]:
+def _row(title: str, verdicts: int, agreed: Agreement, unparsed: float) -> tuple[Entry, ...]:
     return (
-        Cell(title),
-        Cell(f"{verdicts:,}"),
-        _estimate(found.observed),
-        _estimate(found.kappa) if found.kappa else Cell("–"),
-        *(Cell(show(share)) for share in (found.both, found.first, found.second, unparsed)),
+        Entry(title),
+        Entry(f"{verdicts:,}"),
+        _estimate(agreed.observed),
+        _estimate(agreed.kappa) if agreed.kappa else Entry("–"),
+        *(Entry(show(share)) for share in (agreed.both, agreed.first, agreed.second, unparsed)),
     )
 
 
-def _estimate(found: Estimate) -> Cell:
-    low, high = (show(bound, 3) for bound in (found.low or 0.0, found.high or 0.0))
-    return Cell(show(found.value), interval=f"{low}–{high}")
+def _estimate(estimate: Estimate) -> Entry:
+    low, high = (show(bound, 3) for bound in (estimate.low or 0.0, estimate.high or 0.0))
+    return Entry(show(estimate.value), interval=f"{low}–{high}")
 
 
 def _title(perturbation: str, pooled: Sequence[cells.Cell], labels: Labels) -> str:
@@ -135,7 +134,7 @@ def _title(perturbation: str, pooled: Sequence[cells.Cell], labels: Labels) -> s
 
 
 def _notes(
-    settings: JudgeKappaTable, used: Sequence[Pooled], blocks: Sequence[Block], labels: Labels
+    settings: JudgeKappaTable, used: Sequence[Pooled], blocks: Sequence[TableBlock], labels: Labels
 ) -> tuple[str, ...]:
     sizes = " or ".join(f"{size:,}" for size in sorted({summary.behaviors for summary in used}))
     notes = [

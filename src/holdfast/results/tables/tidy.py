@@ -25,7 +25,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
-class Record:
+class Measurement:
     """One measurement, and its change from a reference; empty text means "does not apply"."""
 
     model: str
@@ -49,7 +49,7 @@ class Record:
 
 
 def to_csv(
-    records: Iterable[Record], columns: Mapping[str, Mapping[str, str]] | None = None
+    records: Iterable[Measurement], columns: Mapping[str, Mapping[str, str]] | None = None
 ) -> str:
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
@@ -86,7 +86,7 @@ def to_csv(
     return out.getvalue()
 
 
-def _published(record: Record) -> tuple[str, str, str]:
+def _published(record: Measurement) -> tuple[str, str, str]:
     printed, estimate = record.printed, record.estimate
     if printed is None:
         return ABSENT, ABSENT, ABSENT

@@ -19,12 +19,12 @@ from holdfast.results.tables.claims.evidence import (
     of_cost,
     of_gap,
 )
-from holdfast.results.tables.claims.verdicts import Verdict, verdict
+from holdfast.results.tables.claims.rulings import Ruling, ruling_on
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
 from holdfast.results.tables.tidy import (
     ABSENT,
@@ -55,9 +55,9 @@ class Judged:
     model: str
     name: str
     claim: Claim
-    found: Evidence
+    evidence: Evidence
     p_adjusted: float | None
-    verdict: Verdict
+    ruling: Ruling
 
 
 def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) -> Table:
@@ -71,20 +71,19 @@ def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) ->
     models = models_of(Summary, files, settings.models)
     rows = _judged(settings, models, arms, inputs, labels)
     blocks = [
-        Block(model, "", tuple(_row(row) for row in rows if row.model == model)) for model in models
+        TableBlock(model, "", tuple(_row(row) for row in rows if row.model == model))
+        for model in models
     ]
     untrained = any(summary.meaningless for summary in inputs.summaries)
     return Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if context.meaningless or untrained else "",
-        (),
-        ("Claim", "From", "Verdict", "Estimate", "p", "Noise floor", "To tell"),
-        3,
-        tuple(blocks),
-        tuple(_notes(settings, rows, labels)),
-        (),
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if context.meaningless or untrained else "",
+        headings=("Claim", "From", "Verdict", "Estimate", "p", "Noise floor", "To tell"),
+        text_columns=3,
+        blocks=tuple(blocks),
+        notes=tuple(_notes(settings, rows, labels)),
         csv=_csv(rows),
     )
 
@@ -96,7 +95,7 @@ def _judged(
     inputs: Inputs,
     labels: Labels,
 ) -> list[Judged]:
-    found: list[tuple[str, str, Claim, Evidence]] = []
+    held: list[tuple[str, str, Claim, Evidence]] = []
     for model in models:
         for name, claim in settings.catalogue.items():
             try:
@@ -108,33 +107,35 @@ def _judged(
                     evidence = of_change(claim, arms, model, settings.controls, labels)
             except HoldfastError as error:
                 raise HoldfastError(f"claim '{name}': {error}") from None
-            found.append((model, name, claim, evidence))
-    plain = [p for *_, claim, one in found if (p := _tested(claim, one)) is not None]
+            held.append((model, name, claim, evidence))
+    plain = [p for *_, claim, evidence in held if (p := _tested(claim, evidence)) is not None]
     together = iter(adjusted(plain, settings.adjust))
     rows = []
-    for model, name, claim, one in found:
-        p = None if _tested(claim, one) is None else next(together)
-        rows.append(Judged(model, name, claim, one, p, verdict(claim, one, p, len(plain))))
+    for model, name, claim, evidence in held:
+        p = None if _tested(claim, evidence) is None else next(together)
+        rows.append(
+            Judged(model, name, claim, evidence, p, ruling_on(claim, evidence, p, len(plain)))
+        )
     return rows
 
 
-def _tested(claim: Claim, found: Evidence) -> float | None:
+def _tested(claim: Claim, evidence: Evidence) -> float | None:
     """Return the p-value that decides on a claim: of a direction or a gap."""
-    return found.p_value if claim.kind in ("lower", "higher", "gap") else None
+    return evidence.p_value if claim.kind in ("lower", "higher", "gap") else None
 
 
-def _row(row: Judged) -> tuple[Cell, ...]:
-    found = row.found
-    ends = [_amount(row.claim, end) for end in (found.low, found.high) if end is not None]
-    p, floor = row.p_adjusted, found.noise_floor
+def _row(row: Judged) -> tuple[Entry, ...]:
+    evidence = row.evidence
+    ends = [_amount(row.claim, end) for end in (evidence.low, evidence.high) if end is not None]
+    p, floor = row.p_adjusted, evidence.noise_floor
     return (
-        Cell(row.claim.text),
-        Cell(row.claim.source or "–"),
-        Cell(row.verdict.word),
-        Cell(_amount(row.claim, found.value), interval=" to ".join(ends)),
-        Cell("–" if p is None else "<.0001" if p < 1e-4 else show(p)),
-        Cell("–" if floor is None else f"±{show(floor)}"),
-        Cell(row.verdict.needs or "–"),
+        Entry(row.claim.text),
+        Entry(row.claim.source or "–"),
+        Entry(row.ruling.word),
+        Entry(_amount(row.claim, evidence.value), interval=" to ".join(ends)),
+        Entry("–" if p is None else "<.0001" if p < 1e-4 else show(p)),
+        Entry("–" if floor is None else f"±{show(floor)}"),
+        Entry(row.ruling.needs or "–"),
     )
 
 
@@ -160,25 +161,25 @@ def _csv(rows: Iterable[Judged]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        claim, found = row.claim, row.found
+        claim, evidence = row.claim, row.evidence
         texts = (row.model, row.name, claim.text, claim.source, claim.kind, _metric(claim))
         writer.writerow(
             [
                 *map(csv_text, texts),
-                *map(csv_number, (found.value, found.low, found.high)),
-                found.n,
-                found.unit,
-                *map(csv_p_value, (found.p_value, row.p_adjusted)),
-                csv_number(found.noise_floor),
-                row.verdict.word,
-                row.verdict.needs or ABSENT,
+                *map(csv_number, (evidence.value, evidence.low, evidence.high)),
+                evidence.n,
+                evidence.unit,
+                *map(csv_p_value, (evidence.p_value, row.p_adjusted)),
+                csv_number(evidence.noise_floor),
+                row.ruling.word,
+                row.ruling.needs or ABSENT,
             ]
         )
     return out.getvalue()
 
 
 def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Iterable[str]:
-    tests = sum(_tested(row.claim, row.found) is not None for row in rows)
+    tests = sum(_tested(row.claim, row.evidence) is not None for row in rows)
     kinds = {row.claim.kind for row in rows}
     yield (
         "Estimate: the paired change from the claim's reference, averaged over its cells and"
@@ -223,7 +224,7 @@ def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Ite
         " training seeds where there are several; with one they are given that seed, and cover"
         " other noise draws, unless the claim's cells have unlike numbers of them."
     )
-    if settings.controls and any(row.found.noise_floor is not None for row in rows):
+    if settings.controls and any(row.evidence.noise_floor is not None for row in rows):
         shown = dict.fromkeys(
             labels.arm(control)
             for claim in settings.changes.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape as escape_html
 
-from holdfast.results.tables.grid import Cell, Table
+from holdfast.results.tables.grid import Entry, Table
 from holdfast.text import printable
 
 STYLE = """
@@ -103,7 +103,7 @@ def _heading(text: str) -> str:
     return f"{words}{'&nbsp;' if last in ('↓', '↑') else space}{last}"
 
 
-def _row(row: tuple[Cell, ...], text_columns: int) -> str:
+def _row(row: tuple[Entry, ...], text_columns: int) -> str:
     cells = []
     for column, cell in enumerate(row):
         tag = 'th scope="row"' if column < text_columns else "td"
@@ -112,7 +112,7 @@ def _row(row: tuple[Cell, ...], text_columns: int) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Entry) -> str:
     text = f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)
     if cell.tone and not cell.amount:
         text = f'<span class="{cell.tone}">{text}</span>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.results.tables.grid import Block, Cell, Table
+from holdfast.results.tables.grid import Entry, Table, TableBlock
 from holdfast.text import printable
 
 SYMBOLS = {
@@ -64,7 +64,7 @@ def _groups(table: Table) -> list[str]:
     return [_line(cells), "".join(rules)]
 
 
-def _block(block: Block, columns: int) -> list[str]:
+def _block(block: TableBlock, columns: int) -> list[str]:
     titles = [
         rf"\multicolumn{{{columns}}}{{l}}{{\textbf{{{escape(title)}}}}} \\"
         for title in block.titles
@@ -83,7 +83,7 @@ def _heading(text: str) -> str:
     return _stack(escape(" ".join(words[:-2])), escape(" ".join(words[-2:])))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Entry) -> str:
     text = escape(cell.text)
     if cell.best:
         text = rf"\textbf{{{text}}}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from holdfast.results.tables.grid import Cell, Table
+from holdfast.results.tables.grid import Entry, Table
 from holdfast.text import printable
 
 
@@ -55,7 +55,7 @@ def _headings(table: Table) -> list[str]:
     ]
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Entry) -> str:
     text = f"**{escape(cell.text)}**" if cell.best else escape(cell.text)
     if cell.amount:
         text += f" ({cell.arrow}{escape(cell.amount)}{escape(cell.marks)})"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from textwrap import shorten, wrap
 
-from holdfast.results.tables.grid import Cell, Table
+from holdfast.results.tables.grid import Entry, Table
 from holdfast.text import printable
 
 GAP = 2
@@ -45,7 +45,7 @@ def _widths(columns: Sequence[Sequence[str]]) -> list[int]:
     return [max(map(len, column)) for column in columns]
 
 
-def _columns(table: Table, form: Callable[[Cell], str]) -> list[list[str]]:
+def _columns(table: Table, form: Callable[[Entry], str]) -> list[list[str]]:
     """Return the printed texts by column: two lines of heading, then the rows."""
     groups = [label for label, span in table.groups for _ in range(span)]
     rows = [row for block in table.blocks for row in block.rows]
@@ -61,13 +61,13 @@ def _columns(table: Table, form: Callable[[Cell], str]) -> list[list[str]]:
     return columns
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Entry) -> str:
     best = "†" if cell.best else ""
     change = f" {cell.arrow}{cell.amount}{cell.marks}" if cell.amount else ""
     return f"{cell.text}{best}{change}"
 
 
-def _compact(cell: Cell) -> str:
+def _compact(cell: Entry) -> str:
     """Print numbers with three decimals and without a leading zero."""
 
     def short(match: re.Match[str]) -> str:

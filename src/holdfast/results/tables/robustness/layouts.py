@@ -17,13 +17,13 @@ from holdfast.results.measured.metrics import (
 from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
-    Block,
-    Cell,
+    Entry,
     Table,
+    TableBlock,
 )
 from holdfast.results.tables.robustness.measure import Part, measure
 from holdfast.results.tables.robustness.notes import footnotes
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.cells import Section
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import RobustnessTable
@@ -42,21 +42,21 @@ def build(name: str, settings: RobustnessTable, inputs: Inputs, context: Context
     else:
         groups, (headings, text_columns, blocks) = (), _rows(parts, labels, best)
     table = Table(
-        name,
-        settings.title,
-        settings.caption,
-        BANNER if any(part.summary.meaningless for part in parts) else "",
-        groups,
-        headings,
-        text_columns,
-        blocks,
-        footnotes(settings, parts, labels),
-        records,
+        name=name,
+        title=settings.title,
+        caption=settings.caption,
+        banner=BANNER if any(part.summary.meaningless for part in parts) else "",
+        groups=groups,
+        headings=headings,
+        text_columns=text_columns,
+        blocks=blocks,
+        notes=footnotes(settings, parts, labels),
+        records=records,
     )
     return compared(table, settings.published, labels) if settings.published else table
 
 
-def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:
+def value_cell(record: Measurement, stars: str = "", best: bool = False) -> Entry:
     """Format one measurement."""
     estimate, change = record.estimate, record.change
     interval = (
@@ -65,10 +65,10 @@ def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:
         else f"{show(estimate.low, 3)}–{show(estimate.high, 3)}"
     )
     if change is None:
-        return Cell(show(estimate.value), interval=interval, best=best)
+        return Entry(show(estimate.value), interval=interval, best=best)
     if record.noise_floor is not None:
         interval += f"; floor ±{show(record.noise_floor, 3)}"
-    return Cell(
+    return Entry(
         show(estimate.value),
         arrow(change.delta),
         show(abs(change.delta)),
@@ -82,7 +82,7 @@ def value_cell(record: Record, stars: str = "", best: bool = False) -> Cell:
 
 def _rows(
     parts: Sequence[Part], labels: Labels, best: Best
-) -> tuple[tuple[str, ...], int, tuple[Block, ...]]:
+) -> tuple[tuple[str, ...], int, tuple[TableBlock, ...]]:
     with_method = any(part.section.method for part in parts)
     text = ("Method", "Perturbation", "Level")[0 if with_method else 1 :]
     headings = (*text, *(metric.heading for metric in parts[0].metrics))
@@ -91,19 +91,19 @@ def _rows(
         rows = []
         for row in part.rows:
             named = [
-                Cell(part.section.method or labels.arm(part.section.arm)),
-                Cell(labels.perturbation(row.perturbation).label),
-                Cell(labels.level(row.perturbation, row.level)),
+                Entry(part.section.method or labels.arm(part.section.arm)),
+                Entry(labels.perturbation(row.perturbation).label),
+                Entry(labels.level(row.perturbation, row.level)),
             ][-len(text) :]
             values = [_value(part, record, best) for record in row.records]
             rows.append((*named, *values))
-        blocks.append(Block(*_titles(parts, part, labels), tuple(rows)))
+        blocks.append(TableBlock(*_titles(parts, part, labels), tuple(rows)))
     return headings, len(text), tuple(blocks)
 
 
 def _transposed(
     parts: Sequence[Part], labels: Labels, best: Best
-) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...], int, tuple[Block, ...]]:
+) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...], int, tuple[TableBlock, ...]]:
     columns = [(row.perturbation, row.level) for row in parts[0].rows]
     for part in parts:
         if [(row.perturbation, row.level) for row in part.rows] != columns:
@@ -119,12 +119,12 @@ def _transposed(
     for part in parts:
         rows = [
             (
-                Cell(metric.heading),
+                Entry(metric.heading),
                 *(_value(part, row.records[index], best) for row in part.rows),
             )
             for index, metric in enumerate(part.metrics)
         ]
-        blocks.append(Block(*_titles(parts, part, labels), tuple(rows)))
+        blocks.append(TableBlock(*_titles(parts, part, labels), tuple(rows)))
     return groups, headings, 1, tuple(blocks)
 
 
@@ -143,7 +143,7 @@ def _described(section: Section, labels: Labels) -> str:
     return labels.change(section.arm, section.reference.arm, under)
 
 
-def _value(part: Part, record: Record, best: Best) -> Cell:
+def _value(part: Part, record: Measurement, best: Best) -> Entry:
     key = (part.model, part.section.arm, record.perturbation, record.level, record.metric)
     p = record.p_adjusted
     stars = "" if p is None else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
@@ -166,5 +166,5 @@ def _best(parts: Sequence[Part]) -> Best:
     return best
 
 
-def _place(record: Record, metric: Metric) -> tuple[str, str, str]:
+def _place(record: Measurement, metric: Metric) -> tuple[str, str, str]:
     return record.perturbation, record.level, metric.name

@@ -12,7 +12,7 @@ from holdfast.results.measured.files import Summary
 from holdfast.results.measured.metrics import Metric, metric_of
 from holdfast.results.measured.pooling import Cell, Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.cells import Section, level_name
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import RobustnessTable
@@ -26,7 +26,7 @@ class Row:
     perturbation: str
     level: str
     cell: Cell
-    records: tuple[Record, ...]
+    records: tuple[Measurement, ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def measure(settings: RobustnessTable, summaries: Sequence[Summary], labels: Lab
     return _adjusted(parts, settings)
 
 
-def family_of(record: Record, part: int, settings: RobustnessTable) -> str:
+def family_of(record: Measurement, part: int, settings: RobustnessTable) -> str:
     """Return which comparisons a record's is adjusted with; ``part`` is the number of its part."""
     return {"table": "", "section": str(part), "metric": record.metric}[settings.family]
 
@@ -79,7 +79,7 @@ def _adjusted(parts: Sequence[Part], settings: RobustnessTable) -> list[Part]:
                     plain.append(record.change.p_value)
     together = iter(adjusted_by_family(plain, families, settings.adjust))
 
-    def adjust(record: Record) -> Record:
+    def adjust(record: Measurement) -> Measurement:
         tested = record.change is not None and record.change.p_value is not None
         return replace(record, p_adjusted=next(together)) if tested else record
 
@@ -128,7 +128,7 @@ def _row(
             before = cells.cell_if_any(other, *there, labels)
             name = "/".join(filter(None, (other.arm, *there))) if before is not None else ""
 
-    def compared(record: Record, metric: Metric) -> Record:
+    def compared(record: Measurement, metric: Metric) -> Measurement:
         if before is None:
             return record
         return replace(
@@ -139,7 +139,7 @@ def _row(
         )
 
     plain = [
-        Record(
+        Measurement(
             summary.model,
             summary.arm,
             perturbation,

@@ -10,7 +10,7 @@ from holdfast.results.measured.metrics import UNPARSED, Metric, show
 from holdfast.results.measured.pooling import Cell
 from holdfast.results.tables.grid import FLOOR_MARK
 from holdfast.results.tables.robustness.measure import Part, Row, family_of
-from holdfast.results.tables.tidy import Record
+from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import RobustnessTable
 from holdfast.statistics import Spread, minimum_detectable
@@ -176,7 +176,7 @@ def _floor(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> 
     ]
 
 
-def _records(parts: Sequence[Part]) -> Iterable[Record]:
+def _records(parts: Sequence[Part]) -> Iterable[Measurement]:
     return (record for part in parts for row in part.rows for record in row.records)
 
 
