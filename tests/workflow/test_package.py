@@ -100,7 +100,7 @@ def test_the_config_to_start_from_can_be_planned(installed: Path, tmp_path: Path
     assert holdfast(installed, tmp_path, "init").returncode == 0
     planned = jobs(holdfast(installed, tmp_path, "run", "mine.yaml", "--", "-n"))
     assert set(planned) == {
-        *("base_model", "judge_model", "data", "evaluate_0", "judge_0", "summary"),
+        *("base_model", "judge_model", "data", "evaluate_0", "judge_0", "summary_0"),
         *("table", "all", "total"),
     }
     assert planned["table"] == planned["evaluate_0"] == 1

@@ -8,16 +8,16 @@ for job in plan.judging.jobs:
             models=job.models,
             templates=job.templates,
             behaviors=plan.data.path("behaviors"),
-            completions=job.completions,
+            completions=job.read.completions,
         output:
             ensure(job.outputs, non_empty=True),
         log:
-            f"<results>/logs/{job.folder}/{job.name}.log",
+            f"<results>/logs/{job.read.folder}/{job.name}.log",
         benchmark:
-            f"<results>/benchmarks/{job.folder}/{job.name}.tsv"
+            f"<results>/benchmarks/{job.read.folder}/{job.name}.tsv"
         wildcard_constraints:
-            model=job.evaluated.models,
-            arm=job.evaluated.arms,
+            model=job.read.evaluated.models,
+            arm=job.read.evaluated.arms,
         conda:
             "../../envs/model.yaml"
         resources:
@@ -28,8 +28,8 @@ for job in plan.judging.jobs:
             runtime=job.runtime,
         params:
             settings=job.params,
-            twins=not job.together,
-            scratch=f"{folder}/scratch/{job.scratch}",
+            twins=not job.read.together,
+            scratch=f"{folder}/scratch/{job.read.scratch}",
         script:
             "../scripts/judge.py"
 
@@ -43,19 +43,13 @@ for job in plan.judging.summaries:
             base=lambda w: plan.paths.base(w.model),
             behaviors=plan.data.path("behaviors"),
             benign=plan.data.path("benign"),
-            completions=job.evaluated.completions,
-            utilities=job.evaluated.utilities,
+            completions=job.completions,
+            utilities=job.utilities,
             verdicts=job.verdicts,
         output:
-            ensure(
-                expand(
-                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/summary.json",
-                    perturbation=job.evaluated.perturbations,
-                ),
-                non_empty=True,
-            ),
+            ensure(job.summaries, non_empty=True),
         log:
-            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
+            f"<results>/logs/{job.folder}/{job.name}.log",
         wildcard_constraints:
             model=job.evaluated.models,
             arm=job.evaluated.arms,

@@ -9,23 +9,22 @@ if __name__ == "__main__":  # training on several GPUs starts processes, which r
         from holdfast.settings.arms import read_move
         from holdfast.sweeps.diverged import marked
 
-        weights, scratch = Path(snakemake.output.weights), Path(snakemake.params.scratch)
-        cost, history = {"diverged": True}, []
+        weights, scratch = map(Path, (snakemake.output.weights, snakemake.params.scratch))
+        cost, history, seed = {"diverged": True}, [], int(snakemake.wildcards.seed)
         with marked(weights, scratch, arm=snakemake.wildcards.arm, point=bool(point)):
             made, history = make_first_order(
                 read_move("checkpoint", settings),
                 parent=Path(snakemake.input.lineage[0]),
                 data=Path(snakemake.input.data),
                 max_length=max_length,
-                seed=int(snakemake.wildcards.seed),
+                seed=seed,
                 selection=next(map(Path, snakemake.input.selection), None),
-                weights=weights,
-                scratch=scratch,
+                **{"weights": weights, "scratch": scratch},
                 processes=max(1, snakemake.resources.get("gpu", 0)),
             )
             cost = made.model_dump()
-        names = {"model": snakemake.wildcards.model, "arm": snakemake.wildcards.arm}
+        names = {name: snakemake.wildcards[name] for name in ("model", "arm")}
         write_json(snakemake.output.cost, cost | names)
-        steps = {"seed": int(snakemake.wildcards.seed), "steps": [vars(step) for step in history]}
-        write_json(snakemake.output.history, steps | names)
+        names |= {"seed": seed, "steps": [vars(step) for step in history]}
+        write_json(snakemake.output.history, names)
     forget(scratch)

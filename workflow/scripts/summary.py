@@ -2,7 +2,7 @@ from pathlib import Path
 
 from holdfast.jobs.frame import job
 
-with job(snakemake) as (judge_labels, perturbations):
+with job(snakemake) as (judge_labels, cells):
     from pydantic import TypeAdapter
 
     from holdfast.files.atomic import write_json
@@ -10,15 +10,14 @@ with job(snakemake) as (judge_labels, perturbations):
     from holdfast.settings.perturbations import Perturbation
 
     given, names = snakemake.input, snakemake.wildcards
-    entries = TypeAdapter(dict[str, Perturbation]).validate_python(perturbations)
-    for place, perturbation in enumerate(entries.items()):
-        verdicts = given.verdicts[place :: len(entries)]
+    for place, (arm, name, settings) in enumerate(cells):
+        verdicts = given.verdicts[place :: len(cells)]
         summary = make_summary(
-            names=(names.model, names.arm, int(names.seed)),
+            names=(names.model, arm, int(names.seed)),
             base=Path(given.base),
             behaviors=Path(given.behaviors),
             benign=Path(given.benign),
-            perturbation=perturbation,
+            perturbation=(name, TypeAdapter(Perturbation).validate_python(settings)),
             completions=Path(given.completions[place]),
             utility=Path(given.utilities[place]),
             verdicts=dict(zip(judge_labels, map(Path, verdicts), strict=True)),

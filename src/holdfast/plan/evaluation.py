@@ -162,19 +162,6 @@ class EvaluationJob:
         names = self.perturbations
         return [path for name in names for path in self.plan.quantized(wildcards, name)]
 
-    def files(self, wildcards: Any, name: str) -> list[str]:
-        """Files of the arm of a rule's wildcards, one a perturbation."""
-        path = self.plan.paths.perturbed
-        return [path(wildcards, under, name) for under in self.perturbations]
-
-    def completions(self, wildcards: Any) -> list[str]:
-        """Completions of the arm under these perturbations."""
-        return self.files(wildcards, "completions.jsonl")
-
-    def utilities(self, wildcards: Any) -> list[str]:
-        """Perplexities and accuracies of the arm under these perturbations."""
-        return self.files(wildcards, "utility.json")
-
     def gpu_mem_mb(self, wildcards: Any) -> int:
         """Memory of a GPU that the job needs, in MiB."""
         return self._memory(wildcards).gpu_mem_mb

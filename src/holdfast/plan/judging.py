@@ -11,6 +11,7 @@ from holdfast.plan.paths import At, Paths
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import groups, params
+from holdfast.settings.perturbations import Perturbation
 from holdfast.settings.run import Settings
 
 
@@ -27,24 +28,24 @@ class JudgePlan:
 
     @property
     def jobs(self) -> list[JudgeJob]:
-        """The jobs that judge: some judges read some arms under some perturbations.
-
-        The perturbations are those of a job that evaluates. Where one job reads one arm, arms
-        under the same perturbations share a rule.
-        """
+        """The jobs that judge: some judges read what a summary counts."""
         judges = groups(list(self.settings.judges), self.settings.judges_per_job)
-        size = self.settings.arms_per_job
-        jobs: list[JudgeJob] = []
-        for job in self.evaluation.jobs:
-            together = groups(job.alike, size) if size > 1 else [()]
-            wanted = [(arms, some) for arms in together for some in judges]
-            jobs += [JudgeJob(self, n, job, *which) for n, which in enumerate(wanted, len(jobs))]
-        return jobs
+        wanted = [(read, some) for read in self.summaries for some in judges]
+        return [JudgeJob(self, number, *which) for number, which in enumerate(wanted)]
 
     @property
     def summaries(self) -> list[SummaryJob]:
-        """The jobs that count: one beside each that evaluates."""
-        return [SummaryJob(self, job) for job in self.evaluation.jobs]
+        """The jobs that count what was measured and said of arms under some perturbations.
+
+        The perturbations are those of a job that evaluates. Where one job is of one arm, arms
+        under the same perturbations share a rule.
+        """
+        size = self.settings.arms_per_job
+        wanted: list[tuple[EvaluationJob, tuple[str, ...]]] = []
+        for job in self.evaluation.jobs:
+            together = groups(job.alike, size) if size > 1 else [()]
+            wanted += [(job, arms) for arms in together]
+        return [SummaryJob(self, number, *which) for number, which in enumerate(wanted)]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -86,20 +87,19 @@ class JudgePlan:
 
 
 @dataclass(frozen=True)
-class JudgeJob:
-    """Some judges, who read completions in one process; methods take the wildcards."""
+class SummaryJob:
+    """What was measured and said of arms under some perturbations; methods take the wildcards."""
 
     plan: JudgePlan
     number: int
     evaluated: EvaluationJob
     together: tuple[str, ...]
-    """Arms that are judged in one process; none: that of the rule's wildcard alone."""
-    judges: tuple[str, ...]
+    """Arms that one process is for; none: that of the rule's wildcard alone."""
 
     @property
     def name(self) -> str:
         """Name of the rule."""
-        return f"judge_{self.number}"
+        return f"summary_{self.number}"
 
     @property
     def folder(self) -> str:
@@ -112,12 +112,67 @@ class JudgeJob:
         arm = self.together[0] if self.together else "{arm}"
         return f"{{model}}/{arm}/seed{{seed}}/{self.evaluated.perturbations[0]}/verdicts"
 
+    def outputs(self, *files: str) -> list[str]:
+        """Files by name, arm and perturbation, with wildcards."""
+        arms, under = self.together or ("{arm}",), self.evaluated.perturbations
+        homes = [f"<results>/{{model}}/{arm}/seed{{seed}}/{name}" for arm in arms for name in under]
+        return [f"{home}/{file}" for file in files for home in homes]
+
+    @property
+    def summaries(self) -> list[str]:
+        """Summaries by arm and perturbation, with wildcards."""
+        return self.outputs("summary.json")
+
+    def completions(self, wildcards: Any) -> list[str]:
+        """Completions by arm and perturbation."""
+        return self._files(wildcards, "completions.jsonl")
+
+    def utilities(self, wildcards: Any) -> list[str]:
+        """Perplexities and accuracies by arm and perturbation."""
+        return self._files(wildcards, "utility.json")
+
+    def verdicts(self, wildcards: Any) -> list[str]:
+        """Verdicts by judge, arm and perturbation."""
+        judges = self.plan.settings.judges
+        return self._files(wildcards, *(f"verdicts/{judge}.jsonl" for judge in judges))
+
+    def cells(self, wildcards: Any) -> list[tuple[str, str, Perturbation]]:
+        """Every arm, under every perturbation with its settings."""
+        arms, of = self.together or (wildcards.arm,), self.plan.evaluation.cells_of
+        names, model = self.evaluated.perturbations, wildcards.model
+        return [(arm, name, of(name, arm, model)) for arm in arms for name in names]
+
+    def params(self, wildcards: Any) -> str:
+        """Version of the summary, what judges are called, and what the arms were put under."""
+        return params("summary", self.plan.labels, self.cells(wildcards))
+
+    def _files(self, wildcards: Any, *files: str) -> list[str]:
+        path, cells = self.plan.paths.perturbed, self.cells(wildcards)
+        return [
+            path(At(wildcards.model, arm, wildcards.seed), name, file)
+            for file in files
+            for arm, name, _ in cells
+        ]
+
+
+@dataclass(frozen=True)
+class JudgeJob:
+    """Some judges, who read completions in one process; methods take the wildcards."""
+
+    plan: JudgePlan
+    number: int
+    read: SummaryJob
+    judges: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the rule."""
+        return f"judge_{self.number}"
+
     @property
     def outputs(self) -> list[str]:
         """Verdicts by judge, arm and perturbation, with wildcards."""
-        arms, under = self.together or ("{arm}",), self.evaluated.perturbations
-        homes = [f"<results>/{{model}}/{arm}/seed{{seed}}/{name}" for arm in arms for name in under]
-        return [f"{home}/verdicts/{judge}.jsonl" for judge in self.judges for home in homes]
+        return self.read.outputs(*(f"verdicts/{judge}.jsonl" for judge in self.judges))
 
     @property
     def memory(self) -> Memory:
@@ -135,11 +190,7 @@ class JudgeJob:
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
-        entries = [
-            self.plan.evaluation.cells_of(name, arm, wildcards.model)
-            for arm in self._arms(wildcards)
-            for name in self.evaluated.perturbations
-        ]
+        entries = [settings for _, _, settings in self.read.cells(wildcards)]
         return attempt * self.plan.runtime.judge(self.judges, entries)
 
     @property
@@ -153,48 +204,7 @@ class JudgeJob:
         template = self.plan.models.data.template
         return [path for judge in self.judges for path in template(judge)]
 
-    def completions(self, wildcards: Any) -> list[str]:
-        """Completions by arm and perturbation, in the order of a judge's verdicts."""
-        return [
-            self.plan.paths.perturbed(
-                At(wildcards.model, arm, wildcards.seed), name, "completions.jsonl"
-            )
-            for arm in self._arms(wildcards)
-            for name in self.evaluated.perturbations
-        ]
-
     def params(self, wildcards: Any) -> str:
         """Version and settings of the judges, and the perturbation of each file."""
         judges = {name: self.plan.settings.judges[name] for name in self.judges}
-        under = self.evaluated.perturbations
-        return params("judge", judges, [name for _ in self._arms(wildcards) for name in under])
-
-    def _arms(self, wildcards: Any) -> tuple[str, ...]:
-        return self.together or (wildcards.arm,)
-
-
-@dataclass(frozen=True)
-class SummaryJob:
-    """What was measured and said of an arm under some perturbations, counted."""
-
-    plan: JudgePlan
-    evaluated: EvaluationJob
-
-    @property
-    def name(self) -> str:
-        """Name of the rule."""
-        return f"summary_{self.evaluated.number}"
-
-    def verdicts(self, wildcards: Any) -> list[str]:
-        """Verdicts on the arm: for each judge, one file a perturbation."""
-        return [
-            path
-            for judge in self.plan.settings.judges
-            for path in self.evaluated.files(wildcards, f"verdicts/{judge}.jsonl")
-        ]
-
-    def params(self, wildcards: Any) -> str:
-        """Version of the summary, what judges are called, and what the arm was put under."""
-        cells, where = self.plan.evaluation.cells_of, (wildcards.arm, wildcards.model)
-        under = {name: cells(name, *where) for name in self.evaluated.perturbations}
-        return params("summary", self.plan.labels, under)
+        return params("judge", judges, [name for _, name, _ in self.read.cells(wildcards)])
