@@ -90,7 +90,7 @@ def measured_on(*packages: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, processor {_processor()}, "
-        f"Python {platform.python_version()}, {versions}, Holdfast {version('holdfast')} "
+        f"Python {platform.python_version()}, {versions}, Holdfast {version('holdfast-safety')} "
         f"({_commit()})."
     )
 

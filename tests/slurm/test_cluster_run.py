@@ -32,7 +32,7 @@ ON_CARDS = {
     "evaluate_0",
     "judge_0",
 }
-ON_PROCESSORS = {"pocket_world", "summary", "agreement"}
+ON_PROCESSORS = {"pocket_world", "summary_0", "agreement"}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_every_heavy_rule_ran_in_the_cluster_with_what_it_asked_for(
         on_card = rule(job) in ON_CARDS
         assert details.get("TresPerJob") == ("gres:gpu:1" if on_card else None)
         assert details["TRES"].startswith(f"cpu={4 if on_card else 1},"), details["TRES"]
-        known = rule(job) not in ("pocket_world", "base_model", "judge_model", "summary")
+        known = rule(job) not in ("pocket_world", "base_model", "judge_model", "summary_0")
         memory = int(details["MinMemoryNode"].removesuffix("M"))
         assert 2500 < memory < 3000 if known and on_card else memory == 6000
         assert details["TimeLimit"] in ("00:16:00", "01:00:00", "00:15:00"), details["TimeLimit"]
@@ -153,7 +153,7 @@ def test_faults_change_nothing_and_lose_nothing(
     assert len(jobs("evaluate_0", "CANCELLED")) == 3
     assert_tables_equal(folder, local, ("table1",))
     every = jobs_of(slurm, folder)
-    assert {rule(job) for job in every} == {"quantize", "evaluate_0", "judge_0", "summary"}
+    assert {rule(job) for job in every} == {"quantize", "evaluate_0", "judge_0", "summary_0"}
     done = Counter(job["comment"] for job in every if job["state"] == "COMPLETED")
     assert set(done.values()) == {1}  # nothing that was finished was made again
     when = times(slurm, folder)

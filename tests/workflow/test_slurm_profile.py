@@ -55,7 +55,7 @@ def test_only_jobs_on_cards_name_their_kind(asked: dict[str, list[dict[str, str]
     for name in ("first_order", "zeroth_order", "quantize", "layer_scores", "judge_0"):
         for job in asked[name]:
             assert (job["gpu"], job["gpu_model"], job["cpus_per_gpu"]) == ("1", "h100", "4")
-    for name in ("base_model", "judge_model", "summary", "table"):
+    for name in ("base_model", "judge_model", "summary_0", "table"):
         assert not [job for job in asked[name] if "gpu_model" in job], name
 
 

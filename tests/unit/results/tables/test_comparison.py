@@ -14,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from built import build_table
-from holdfast.__main__ import overview
+from holdfast.commands.show import overview
 from holdfast.config import load_settings
 from holdfast.config.published import place, read
 from holdfast.errors import HoldfastError
