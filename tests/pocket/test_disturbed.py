@@ -92,9 +92,10 @@ def test_stopped_doubled_and_orphaned_runs_end_in_the_same_tables(
     journals = copy / RESULTS / "scratch" / ZO.relative_to(RESULTS)
     for path in [*(copy / ZO).glob("*/completions.jsonl"), *journals.rglob("*.jsonl")]:
         path.unlink()
-    for path in [copy / ZO / "verdicts", copy / RESULTS / "tables"]:
+    for path in [*(copy / ZO).glob("*/verdicts"), copy / RESULTS / "tables"]:
         shutil.rmtree(path)
-    (copy / ZO / "summary.json").unlink()
+    for path in (copy / ZO).glob("*/summary.json"):
+        path.unlink()
     # An input of what is missing, and an output whose input is made again after it.
     date(copy / ZO / "w4a16" / "quantized" / SNAKEMAKE_TIMESTAMP, HOUR)
     date(copy / ARMS / "fo" / "seed0" / "layers" / "robustness" / "selection.json", HOUR)
@@ -187,12 +188,13 @@ def test_every_job_verifies_its_inputs() -> None:
     }
 
 
+PLAIN = "pocket/original/seed0/none"
 DAMAGED = {  # and what is to be made from it
     "pocket/fo_long/seed0/weights": "pocket/fo_long/seed0/none/completions.jsonl",
     "pocket/zo/seed0/weights": "pocket/zo/seed0/none/completions.jsonl",
     "pocket/fo/seed0/layers/robustness/selection.json": "pocket/zo_robust/seed0/weights",
-    "pocket/fo/seed0/none/completions.jsonl": "pocket/fo/seed0/verdicts/harmbench.jsonl",
-    "pocket/original/seed0/verdicts/harmbench.jsonl": "pocket/original/seed0/summary.json",
+    "pocket/fo/seed0/none/completions.jsonl": "pocket/fo/seed0/none/verdicts/harmbench.jsonl",
+    f"{PLAIN}/verdicts/harmbench.jsonl": f"{PLAIN}/summary.json",
 }
 
 
@@ -217,7 +219,10 @@ def remove(path: Path) -> None:
 
 
 def test_a_table_is_not_built_on_a_damaged_summary(finished: Path, copy: Path) -> None:
-    summary, table = ARMS / "fo" / "seed0" / "summary.json", RESULTS / "tables" / "table4.csv"
+    summary, table = (
+        ARMS / "fo" / "seed0" / "w4a4" / "summary.json",
+        RESULTS / "tables" / "table4.csv",
+    )
     flip(copy / summary)
     (copy / table).unlink()
     status, output = end(start(copy, str(table)))

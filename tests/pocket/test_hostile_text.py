@@ -192,8 +192,8 @@ def output(hostile: Path, suffix: str) -> list[Path]:
 
 
 def test_the_texts_were_judged_and_nothing_was_made(hostile: Path) -> None:
-    verdicts = (hostile / RESULTS / "pocket/fo/seed0/verdicts/harmbench.jsonl").read_text()
-    rows = [json.loads(line) for line in verdicts.splitlines()]
+    verdicts = (hostile / RESULTS / "pocket/fo/seed0").glob("*/verdicts/harmbench.jsonl")
+    rows = [json.loads(line) for path in verdicts for line in path.read_text().splitlines()]
     planted = [row for row in rows if any(row["id"].endswith(text) for text in TEXTS[9:10])]
     assert planted
     assert {row["verdict"] for row in rows} <= {"yes", "no", "unparsed"}

@@ -28,7 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> Path:
 
 
 def test_every_behavior_is_completed_and_judged(home: Path) -> None:
-    summary = json.loads(next(home.glob("*/original/seed0/summary.json")).read_text())
+    summary = json.loads(next(home.glob("*/original/seed0/none/summary.json")).read_text())
     assert summary["behaviors"] == 300
     (cell,) = summary["cells"]
     for judge in ("harmbench", "llamaguard", "refusal_prefix"):

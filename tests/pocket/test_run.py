@@ -97,7 +97,7 @@ def test_a_second_call_has_nothing_to_do(finished: Path) -> None:
 
 def test_tables_need_only_the_summaries(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "summaries"
-    for path in finished.glob(f"{RESULTS}/pocket/*/seed0/summary.json"):
+    for path in finished.glob(f"{RESULTS}/pocket/*/seed0/*/summary.json"):
         target = folder / path.relative_to(finished)
         target.parent.mkdir(parents=True)
         shutil.copy2(path, target)
