@@ -58,18 +58,9 @@ class DataPlan:
         needed = any(source.needs_root for source in sources)
         return self.settings.data_root if needed else "."
 
-    @property
-    def attacks(self) -> dict[str, str]:
-        """Data set of pairs that each perturbation trains on, by perturbation."""
-        return {
-            name: f"finetune-{name}"
-            for name, entry in self.settings.perturbations.items()
-            if entry.pairs
-        }
-
     def attack(self, perturbation: str) -> str:
         """Path of the pairs that a perturbation trains on."""
-        return self.path(self.attacks[perturbation])
+        return self.path(f"finetune-{perturbation}")
 
     @property
     def local_tasks(self) -> list[str]:

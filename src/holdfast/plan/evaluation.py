@@ -113,15 +113,8 @@ class EvaluationPlan:
 
     def completions(self, w: Wildcards) -> list[str]:
         """Completions of an arm, one file per perturbation."""
-        return self._files(w, "completions.jsonl")
-
-    def utilities(self, w: Wildcards) -> list[str]:
-        """Perplexities and accuracies of an arm, one file per perturbation."""
-        return self._files(w, "utility.json")
-
-    def _files(self, w: Wildcards, name: str) -> list[str]:
         asked = self.perturbations(w.arm, w.model)
-        return [self.paths.perturbed(w, perturbation, name) for perturbation in asked]
+        return [self.paths.perturbed(w, name, "completions.jsonl") for name in asked]
 
 
 @dataclass(frozen=True)
