@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/pocket
 # In an environment of its own: it needs newer packages than llm-compressor allows.
+# Two workers at most run Snakemake on all cores at the same time: more would take its memory.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 GPTQMODEL := gptqmodel==7.7.0 pydantic
 
 .PHONY: demo paper-tiny test test-fast check bench bench-planning lock docs clean
@@ -18,10 +20,10 @@ paper-tiny: .venv/installed ## the paper's jobs on small untrained models, about
 	$(BIN)/snakemake --cores all --configfile config/paper.yaml config/paper-tiny.yaml
 
 test: .venv/installed-dev ## all tests
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: .venv/installed-dev ## unit tests and dry runs
-	$(BIN)/pytest tests/unit tests/workflow
+	$(PYTEST) tests/unit tests/workflow
 
 check: .venv/installed-dev ## formatting, lint, types, what may import what, and that generated files are current
 	$(BIN)/ruff format --check .

@@ -16,6 +16,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         tier = item.path.relative_to(ROOT / "tests").parts[0]
         if tier in TIERS:
             item.add_marker(tier)
+        item.add_marker(pytest.mark.xdist_group(_shared(item, tier)))
+
+
+def _shared(item: pytest.Item, tier: str) -> str:
+    """Name what tests share, so that one worker makes it once: a run, a cluster, or a file's own."""
+    if "finished" in getattr(item, "fixturenames", ()) and tier == "pocket":
+        return "the finished run"
+    return "the cluster" if tier == "slurm" else str(item.path)
 
 
 @pytest.fixture(scope="session")
