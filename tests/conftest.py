@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("unit", "workflow", "pocket", "slurm", "gpu")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(ROOT / "tests").parts[0]
@@ -20,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _shared(item: pytest.Item, tier: str) -> str:
-    """Name what tests share, so that one worker makes it once: a run, a cluster, or a file's own."""
+    """Name what tests share and one worker makes once: a run, a cluster, or a file's own."""
     if "finished" in getattr(item, "fixturenames", ()) and tier == "pocket":
         return "the finished run"
     return "the cluster" if tier == "slurm" else str(item.path)

@@ -137,27 +137,16 @@ for job in plan.evaluation.jobs:
             perplexity=plan.data.path("perplexity"),
             tasks=plan.data.tasks,
         output:
-            completions=ensure(
-                expand(
-                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/completions.jsonl",
-                    perturbation=job.perturbations,
-                ),
-                non_empty=True,
-            ),
-            utility=ensure(
-                expand(
-                    "<results>/{{model}}/{{arm}}/seed{{seed}}/{perturbation}/utility.json",
-                    perturbation=job.perturbations,
-                ),
-                non_empty=True,
-            ),
+            completions=ensure(job.outputs("completions.jsonl"), non_empty=True),
+            utility=ensure(job.outputs("utility.json"), non_empty=True),
         log:
-            f"<results>/logs/{{model}}/{{arm}}/seed{{seed}}/{job.name}.log",
+            f"<results>/logs/{job.folder}/{job.name}.log",
         benchmark:
-            f"<results>/benchmarks/{{model}}/{{arm}}/seed{{seed}}/{job.name}.tsv"
+            f"<results>/benchmarks/{job.folder}/{job.name}.tsv"
         wildcard_constraints:
             model=job.models,
             arm=job.arms,
+            perturbation=job.named,
         priority: 1
         conda:
             "../../envs/model.yaml"

@@ -8,7 +8,7 @@ for job in plan.judging.jobs:
             models=job.models,
             templates=job.templates,
             behaviors=plan.data.path("behaviors"),
-            completions=job.read.completions,
+            completions=job.read.outputs("completions.jsonl"),
         output:
             ensure(job.outputs, non_empty=True),
         log:
@@ -18,6 +18,7 @@ for job in plan.judging.jobs:
         wildcard_constraints:
             model=job.read.evaluated.models,
             arm=job.read.evaluated.arms,
+            perturbation=job.read.evaluated.named,
         conda:
             "../../envs/model.yaml"
         resources:
@@ -40,19 +41,20 @@ for job in plan.judging.summaries:
         name:
             job.name
         input:
-            base=lambda w: plan.paths.base(w.model),
+            base="<results>/models/{model}",
             behaviors=plan.data.path("behaviors"),
             benign=plan.data.path("benign"),
-            completions=job.completions,
-            utilities=job.utilities,
+            completions=job.outputs("completions.jsonl"),
+            utilities=job.outputs("utility.json"),
             verdicts=job.verdicts,
         output:
-            ensure(job.summaries, non_empty=True),
+            ensure(job.outputs("summary.json"), non_empty=True),
         log:
             f"<results>/logs/{job.folder}/{job.name}.log",
         wildcard_constraints:
             model=job.evaluated.models,
             arm=job.evaluated.arms,
+            perturbation=job.evaluated.named,
         conda:
             "../../envs/results.yaml"
         params:

@@ -68,12 +68,13 @@ class EvaluationPlan:
         assert settings is not None
         return settings
 
-    @property
+    @cached_property
     def jobs(self) -> list[EvaluationJob]:
         """The jobs that evaluate an arm: one per ``perturbations_per_job`` perturbations.
 
-        Checkpoints, which not every model may have, get a job each. Arms under the same
-        perturbations share their jobs' rules: what a file costs to plan grows with the rules.
+        Checkpoints, which not every model may have, get a job each. What a file costs to plan grows
+        with the rules, so arms under the same perturbations share theirs, and perturbations that
+        are tested one a job share one.
         """
         alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
         for arm in self.settings.arms:
@@ -82,10 +83,15 @@ class EvaluationPlan:
         jobs: list[EvaluationJob] = []
         for arms in alike.values():
             names, size = self.perturbations(arms[0]), self.settings.perturbations_per_job
-            alone = [(name,) for name in names if self.settings.perturbations[name].partial]
-            names = [name for name in names if (name,) not in alone]
-            together = enumerate([*groups(names, size), *alone], start=len(jobs))
-            jobs.extend(EvaluationJob(self, tuple(arms), n, group) for n, group in together)
+            partial = [(name,) for name in names if self.settings.perturbations[name].partial]
+            names = [name for name in names if (name,) not in partial]
+            apart = size == 1 and len(names) > 1
+            rules = [*([tuple(names)] if apart else groups(names, size)), *partial]
+            numbered = enumerate(rules, start=len(jobs))
+            jobs.extend(
+                EvaluationJob(self, tuple(arms), number, group, apart and group not in partial)
+                for number, group in numbered
+            )
         return jobs
 
     @cached_property
@@ -96,8 +102,8 @@ class EvaluationPlan:
         """Return how many levels and draws the job of a rule evaluates; other stages': none."""
         if rule not in self._by_name:
             return 0
-        where = (wildcards["arm"], wildcards["model"])
-        names = self._by_name[rule].perturbations
+        where, job = (wildcards["arm"], wildcards["model"]), self._by_name[rule]
+        names = (wildcards["perturbation"],) if job.apart else job.perturbations
         return sum(len(self.cells_of(name, *where).cells) for name in names)
 
     def quantized_by(self, maker: str) -> str:
@@ -119,12 +125,14 @@ class EvaluationPlan:
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Some perturbations of an arm, evaluated in one process; methods take the wildcards."""
+    """Perturbations of an arm, evaluated in one process or apart; methods take the wildcards."""
 
     plan: EvaluationPlan
     alike: tuple[str, ...]
     number: int
     perturbations: tuple[str, ...]
+    apart: bool
+    """Whether each perturbation has a process of its own, which the rule's wildcard names."""
 
     @property
     def name(self) -> str:
@@ -132,9 +140,28 @@ class EvaluationJob:
         return f"evaluate_{self.number}"
 
     @property
+    def folder(self) -> str:
+        """Where logs go, below those of the run."""
+        return "{model}/{arm}/seed{seed}" + ("/{perturbation}" if self.apart else "")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Names of the perturbations of one process, as they stand in the rule's paths."""
+        return ("{perturbation}",) if self.apart else self.perturbations
+
+    def outputs(self, file: str) -> list[str]:
+        """Files by perturbation, with wildcards."""
+        return [f"<results>/{{model}}/{{arm}}/seed{{seed}}/{name}/{file}" for name in self.patterns]
+
+    @property
     def arms(self) -> str:
         """Regular expression of the arms that are put under these perturbations."""
         return any_of(self.alike)
+
+    @property
+    def named(self) -> str:
+        """Regular expression of these perturbations."""
+        return any_of(self.perturbations)
 
     @property
     def models(self) -> str:
@@ -146,13 +173,17 @@ class EvaluationJob:
             if set(self.perturbations) & set(plan.perturbations(self.alike[0], model))
         )
 
+    def under(self, wildcards: Any) -> tuple[str, ...]:
+        """Names of the perturbations of one process."""
+        return (wildcards.perturbation,) if self.apart else self.perturbations
+
     def lineage(self, wildcards: Any) -> list[str]:
         """Weights folders that loading the arm reads."""
         return self.plan.arms.lineage(wildcards)
 
     def quantized(self, wildcards: Any) -> list[str]:
         """Folders of the quantized copies that these perturbations read."""
-        names = self.perturbations
+        names = self.under(wildcards)
         return [path for name in names for path in self.plan.quantized(wildcards, name)]
 
     def gpu_mem_mb(self, wildcards: Any) -> int:
@@ -166,11 +197,11 @@ class EvaluationJob:
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
         where = (wildcards.arm, wildcards.model)
-        asked = [self.plan.cells_of(name, *where) for name in self.perturbations]
+        asked = [self.plan.cells_of(name, *where) for name in self.under(wildcards)]
         return attempt * self.plan.runtime.evaluate(wildcards.model, asked)
 
     def _memory(self, wildcards: Any) -> Memory:
-        return self.plan.memory.evaluate(wildcards.model, self.perturbations)
+        return self.plan.memory.evaluate(wildcards.model, self.under(wildcards))
 
     def params(self, wildcards: Any) -> str:
         """Version and settings of the evaluation.
@@ -179,7 +210,8 @@ class EvaluationJob:
         """
         plan, settings = self.plan, self.plan.settings
         perturbations = {
-            name: plan.cells_of(name, wildcards.arm, wildcards.model) for name in self.perturbations
+            name: plan.cells_of(name, wildcards.arm, wildcards.model)
+            for name in self.under(wildcards)
         }
         return params(
             "evaluate",

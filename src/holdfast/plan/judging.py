@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from holdfast.plan.evaluation import EvaluationJob, EvaluationPlan
@@ -26,14 +27,14 @@ class JudgePlan:
     memory: Resources
     runtime: Runtime
 
-    @property
+    @cached_property
     def jobs(self) -> list[JudgeJob]:
         """The jobs that judge: some judges read what a summary counts."""
         judges = groups(list(self.settings.judges), self.settings.judges_per_job)
         wanted = [(read, some) for read in self.summaries for some in judges]
         return [JudgeJob(self, number, *which) for number, which in enumerate(wanted)]
 
-    @property
+    @cached_property
     def summaries(self) -> list[SummaryJob]:
         """The jobs that count what was measured and said of arms under some perturbations.
 
@@ -104,55 +105,36 @@ class SummaryJob:
     @property
     def folder(self) -> str:
         """Where logs go, below those of the run."""
-        return "{model}/seed{seed}" if self.together else "{model}/{arm}/seed{seed}"
+        if not self.together:
+            return self.evaluated.folder
+        return self.evaluated.folder.replace("/{arm}", "")
 
     @property
     def scratch(self) -> str:
         """Where verdicts are kept, below the run's scratch: by the first of what is judged."""
         arm = self.together[0] if self.together else "{arm}"
-        return f"{{model}}/{arm}/seed{{seed}}/{self.evaluated.perturbations[0]}/verdicts"
+        return f"{{model}}/{arm}/seed{{seed}}/{self.evaluated.patterns[0]}/verdicts"
 
     def outputs(self, *files: str) -> list[str]:
         """Files by name, arm and perturbation, with wildcards."""
-        arms, under = self.together or ("{arm}",), self.evaluated.perturbations
+        arms, under = self.together or ("{arm}",), self.evaluated.patterns
         homes = [f"<results>/{{model}}/{arm}/seed{{seed}}/{name}" for arm in arms for name in under]
         return [f"{home}/{file}" for file in files for home in homes]
 
     @property
-    def summaries(self) -> list[str]:
-        """Summaries by arm and perturbation, with wildcards."""
-        return self.outputs("summary.json")
-
-    def completions(self, wildcards: Any) -> list[str]:
-        """Completions by arm and perturbation."""
-        return self._files(wildcards, "completions.jsonl")
-
-    def utilities(self, wildcards: Any) -> list[str]:
-        """Perplexities and accuracies by arm and perturbation."""
-        return self._files(wildcards, "utility.json")
-
-    def verdicts(self, wildcards: Any) -> list[str]:
-        """Verdicts by judge, arm and perturbation."""
-        judges = self.plan.settings.judges
-        return self._files(wildcards, *(f"verdicts/{judge}.jsonl" for judge in judges))
+    def verdicts(self) -> list[str]:
+        """Verdicts by judge, arm and perturbation, with wildcards."""
+        return self.outputs(*(f"verdicts/{judge}.jsonl" for judge in self.plan.settings.judges))
 
     def cells(self, wildcards: Any) -> list[tuple[str, str, Perturbation]]:
         """Every arm, under every perturbation with its settings."""
         arms, of = self.together or (wildcards.arm,), self.plan.evaluation.cells_of
-        names, model = self.evaluated.perturbations, wildcards.model
+        names, model = self.evaluated.under(wildcards), wildcards.model
         return [(arm, name, of(name, arm, model)) for arm in arms for name in names]
 
     def params(self, wildcards: Any) -> str:
         """Version of the summary, what judges are called, and what the arms were put under."""
         return params("summary", self.plan.labels, self.cells(wildcards))
-
-    def _files(self, wildcards: Any, *files: str) -> list[str]:
-        path, cells = self.plan.paths.perturbed, self.cells(wildcards)
-        return [
-            path(At(wildcards.model, arm, wildcards.seed), name, file)
-            for file in files
-            for arm, name, _ in cells
-        ]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from snakemake.utils import update_config
 from holdfast.config.load import load_files, load_settings
 from holdfast.config.overlays import in_order, merged, read_config
 from holdfast.errors import HoldfastError
-from holdfast.plan import At, Plan
+from holdfast.plan import Plan
 from places import CONFIG
 
 VALUES = st.recursive(
@@ -106,8 +107,13 @@ def test_an_addition_leaves_the_other_jobs_as_they_were(tmp_path: Path) -> None:
 
 def evaluations(plan: Plan, arm: str) -> list[tuple[tuple[str, ...], str]]:
     """Perturbations and parameters of the jobs that evaluate an arm of the embedded model."""
-    jobs = [job for job in plan.evaluation.jobs if arm in job.alike]
-    return [(job.perturbations, job.params(At("pocket", arm, 0))) for job in jobs]
+    processes = [
+        (job, SimpleNamespace(model="pocket", arm=arm, seed=0, perturbation=name))
+        for job in plan.evaluation.jobs
+        if arm in job.alike
+        for name in (job.perturbations if job.apart else job.perturbations[:1])
+    ]
+    return [(job.under(where), job.params(where)) for job, where in processes]
 
 
 def test_an_overlay_that_names_old_entries_changes_no_job(tmp_path: Path) -> None:

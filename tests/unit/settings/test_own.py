@@ -58,7 +58,7 @@ def config(name: str = "my_code.kinds:Polite", **changes: Any) -> dict[str, Any]
 
 def params(plan: Plan) -> list[str]:
     shown = [job for job in plan.evaluation.jobs if "original" in job.alike]
-    jobs = [*(job for job in plan.judging.jobs if job.jobs[0] in shown), *shown]
+    jobs = [*(job for job in plan.judging.jobs if job.read.evaluated in shown), *shown]
     return [job.params(WHERE) for job in jobs]
 
 
