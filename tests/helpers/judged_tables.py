@@ -48,7 +48,7 @@ def summary(arm: str, *found: dict[str, Any], **changes: Any) -> dict[str, Any]:
         metrics["lm_eval"] = metric("accuracy", "lm-eval", "higher")
     size = len(found[0]["outcomes"]["harmbench"][0])
     base = {"model": "m", "arm": arm, "seed": 0, "behaviors": size, "behaviors_sha256": "s"}
-    base |= {"schema": 2, "weights": "w", "versions": {}, "dtype": "float32"}
+    base |= {"schema": 2, "weights": f"weights of {arm}", "versions": {}, "dtype": "float32"}
     base |= {"meaningless": False, "metrics": metrics, "cells": list(found)}
     return {**base, **changes}
 

@@ -58,7 +58,7 @@ def summary(arm: str = "original", *, model: str = "m", n: int = 40, **changes: 
     ]
     base = {
         "schema": 2,
-        "weights": "w",
+        "weights": f"weights of {arm}",
         "model": model,
         "arm": arm,
         "seed": 0,

@@ -60,6 +60,7 @@ def test_every_claim_has_a_verdict(finished: Path) -> None:
         "supported",
         "contradicted",
         "cannot tell",
+        "same arm",
     }
     cost = {row["arm"]: float(row["value"]) for row in rows(finished, "table3")[:3]}
     ratio = float(found["zo_is_fast"]["estimate"])

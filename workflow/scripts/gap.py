@@ -3,6 +3,7 @@ from pathlib import Path
 from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings, max_length):
+    from holdfast.evaluation.evaluate import weights_digest
     from holdfast.files.atomic import write_json
     from holdfast.gap.make import make_gap
     from holdfast.settings.gap import GapSettings
@@ -16,5 +17,6 @@ with job(snakemake) as (settings, max_length):
         scratch=Path(snakemake.params.scratch),
     )
     names = {name: snakemake.wildcards[name] for name in ("model", "arm")}
-    about = names | {"seed": int(snakemake.wildcards.seed)}
+    weights = weights_digest(snakemake.input.lineage)
+    about = names | {"seed": int(snakemake.wildcards.seed), "weights": weights}
     write_json(snakemake.output[0], about | gap.model_dump(mode="json"))

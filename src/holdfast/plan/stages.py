@@ -23,7 +23,7 @@ VERSIONS = {
     "factors": 1,
     "layer_scores": 2,
     "selection": 3,
-    "gap": 1,
+    "gap": 2,
     "quantize": 1,
     "finetune": 1,
     "evaluate": 3,
@@ -33,8 +33,8 @@ VERSIONS = {
     "validation": 1,
     "points": 1,
     "sweep": 3,
-    "table": 5,
-    "figure": 4,
+    "table": 6,
+    "figure": 5,
 }
 DATASETS = {
     "behaviors": "behaviors",

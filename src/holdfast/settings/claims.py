@@ -102,7 +102,11 @@ Claim = Annotated[DirectionClaim | EqualClaim | CostClaim | GapClaim, Field(disc
 
 
 class ClaimsTable(ShownModels):
-    """Claims, each with its estimate, its test and a verdict that follows from the data alone."""
+    """Claims, each with its estimate, its test and a verdict that follows from the data alone.
+
+    A verdict is supported, contradicted, cannot tell, or, where two arms hold the same weights,
+    same arm.
+    """
 
     kind: Literal["claims"]
     title: str = Field(description="Headline.")

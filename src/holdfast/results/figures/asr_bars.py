@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
+from holdfast.results.figures.series import series_of
 from holdfast.results.measured import cells
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
 from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import cell_key, same_arm_notes
 from holdfast.settings.cells import level_name
 from holdfast.settings.figures import AsrBarsFigure
 from holdfast.settings.labels import Labels
@@ -34,17 +36,29 @@ def draw(settings: AsrBarsFigure, inputs: Inputs, out_prefix: str | Path, contex
     models = arms.models(settings.models)
     measured = [bars(settings, arms, model, labels) for model in models]
     groups = max(len(columns) for columns, _ in measured)
-    width = min(13.0, max(8.0, 1.4 + groups * (0.28 * len(settings.arms) + 0.35)))
+    named = labels.model_copy(update={"arms": labels.arms | settings.labels})
+
+    def identity(arm: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            cell_key(arms.find(model, arm), place, labels)
+            for model, (columns, _) in zip(models, measured, strict=True)
+            for place in columns
+        )
+
+    series = series_of(settings.arms, identity, named)
+    width = min(13.0, max(8.0, 1.4 + groups * (0.28 * len(series) + 0.35)))
     shown = [arms.find(model, arm) for model in models for arm in settings.arms]
     with style.canvas(len(models), width, 3.1) as (figure, axes):
         for ax, model, (columns, estimates) in zip(axes, models, measured, strict=True):
-            names = [settings.labels.get(arm, labels.arm(arm)) for arm in settings.arms]
-            _panel(ax, [printable(name) for name in names], columns, estimates, labels)
+            of_arm = dict(zip(settings.arms, estimates, strict=True))
+            drawn = [of_arm[one.arm] for one in series]
+            _panel(ax, [one.label for one in series], columns, drawn, labels)
             ax.set_title(printable(model))
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
         meaningless = context.meaningless or any(summary.meaningless for summary in shown)
-        style.finish(figure, settings.title, _note(settings, shown, measured), meaningless)
+        notes = [_note(settings, shown, measured), *map(printable, same_arm_notes(shown, named))]
+        style.finish(figure, settings.title, " ".join(notes), meaningless)
         style.save(figure, out_prefix)
 
 

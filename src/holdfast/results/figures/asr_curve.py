@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.results.figures import style
+from holdfast.results.figures.series import series_of
 from holdfast.results.measured import cells
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import metric_of
 from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import cell_key, same_arm_notes
 from holdfast.settings.figures import AsrCurveFigure
 from holdfast.settings.labels import Labels
 from holdfast.statistics import Estimate
@@ -36,10 +38,16 @@ def draw(
         [curve(settings, arms, model, arm, name) for arm in settings.arms] for model, name in panels
     ]
     shown = [arms.find(model, arm) for model in models for arm in settings.arms]
+    named = labels.model_copy(update={"arms": labels.arms | settings.labels})
+
+    def identity(arm: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(cell_key(arms.find(model, arm), (name, ""), labels) for model, name in panels)
+
+    series = series_of(settings.arms, identity, named)
     with style.canvas(len(panels), 8.0, 2.7) as (figure, axes):
         for ax, (model, name), curves in zip(axes, panels, measured, strict=True):
-            names = [settings.labels.get(arm, labels.arm(arm)) for arm in settings.arms]
-            _panel(ax, [printable(one) for one in names], curves)
+            of_arm = dict(zip(settings.arms, curves, strict=True))
+            _panel(ax, [one.label for one in series], [of_arm[one.arm] for one in series])
             what = labels.perturbation(name)
             title = [model] if len(models) > 1 else []
             ax.set_title(printable(": ".join([*title, what.label])))
@@ -47,8 +55,9 @@ def draw(
             ax.set_ylabel(printable(settings.ylabel))
         style.legend(axes[0])
         meaningless = context.meaningless or any(summary.meaningless for summary in shown)
-        note = _note(settings, shown[0], labels, measured)
-        style.finish(figure, settings.title, note, meaningless)
+        notes = [_note(settings, shown[0], labels, measured)]
+        notes += map(printable, same_arm_notes(shown, named))
+        style.finish(figure, settings.title, " ".join(notes), meaningless)
         style.save(figure, out_prefix)
 
 

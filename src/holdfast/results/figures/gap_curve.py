@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.results.figures import style
+from holdfast.results.figures.series import Series, series_of
 from holdfast.results.measured.around import Around, around
 from holdfast.results.measured.files import Gap, models_of
 from holdfast.results.measured.inputs import Context, Inputs
+from holdfast.results.measured.same_arms import same_arm_notes
 from holdfast.settings.figures import GapCurveFigure
-from holdfast.settings.labels import Labels
 from holdfast.text import printable
 
 if TYPE_CHECKING:
@@ -28,31 +29,37 @@ def draw(
     files, labels = inputs.gaps, context.labels
     models = models_of(Gap, files, settings.models)
     panels = [(model, around(files, model, settings.arms)) for model in models]
+    named = labels.model_copy(update={"arms": labels.arms | settings.labels})
+
+    def identity(arm: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(measured[arm].weights for _, measured in panels)
+
+    series = series_of(settings.arms, identity, named)
+    shown = [arm for _, measured in panels for arm in measured.values()]
     with style.canvas(len(panels), 8.6, 3.6) as (figure, axes):
         for ax, (model, measured) in zip(axes, panels, strict=True):
-            _panel(ax, settings, measured, labels)
+            _panel(ax, series, measured)
             ax.set_title(printable(model))
         axes[-1].set_xlabel("Size of the perturbation, ρ, in units of the weights")
         style.legend(axes[0])
-        style.finish(figure, settings.title, _note(panels[0][1]), context.meaningless)
+        notes = [_note(panels[0][1]), *map(printable, same_arm_notes(shown, named))]
+        style.finish(figure, settings.title, " ".join(notes), context.meaningless)
         style.save(figure, out_prefix)
 
 
-def _panel(
-    ax: Axes, settings: GapCurveFigure, measured: Mapping[str, Around], labels: Labels
-) -> None:
+def _panel(ax: Axes, series: Sequence[Series], measured: Mapping[str, Around]) -> None:
     sizes = next(iter(measured.values())).rho
     between = [high - low for low, high in pairwise(sizes)]
     spread = DODGE * min(between, default=sizes[0])
-    for index, (arm, one) in enumerate(measured.items()):
-        shift = spread * ((index + 0.5) / len(measured) - 0.5)
-        gaps = [one.gap(size) for size in range(len(sizes))]
+    for index, one in enumerate(series):
+        shift = spread * ((index + 0.5) / len(series) - 0.5)
+        gaps = [measured[one.arm].gap(size) for size in range(len(sizes))]
         half = [gap.value - (gap.value if gap.low is None else gap.low) for gap in gaps]
         ax.errorbar(
             [rho + shift for rho in sizes],
             [gap.value for gap in gaps],
             yerr=half,
-            label=printable(settings.labels.get(arm, labels.arm(arm))),
+            label=one.label,
             color=style.COLORS[index],
             linestyle=style.LINES[index],
             linewidth=1.6,

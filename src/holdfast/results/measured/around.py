@@ -28,6 +28,16 @@ class Around:
     gaps: Floats
     files: tuple[Gap, ...]
 
+    @property
+    def model(self) -> str:
+        """The model that it is an arm of."""
+        return self.files[0].model
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """A digest a seed, which arms with the same weights share."""
+        return tuple(file.weights for file in self.files)
+
     def gap(self, size: int) -> Estimate:
         """Return Rob_rho at the ``size``-th rho with its 95 % t interval."""
         return _estimate(self.gaps[size])

@@ -8,6 +8,7 @@ from holdfast.results.measured import cells
 from holdfast.results.measured.metrics import Metric
 from holdfast.results.measured.pooling import Cell, Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import is_same
 from holdfast.settings.labels import Labels
 from holdfast.statistics import noise_floor
 
@@ -17,6 +18,20 @@ RATES = ("asr", "rate")
 def controls_of(controls: Sequence[str], reference: str, parents: Mapping[str, str]) -> list[str]:
     """Return the controls that are made from the reference arm: moves that start there."""
     return [control for control in controls if parents.get(control) == reference]
+
+
+def distinct_controls(
+    arms: Arms, controls: Sequence[str], summary: Pooled, reference: Pooled, labels: Labels
+) -> list[Pooled]:
+    """Return the controls made from the reference, each once, without ``summary``'s own arm."""
+    chosen: list[Pooled] = []
+    for name in controls_of(controls, reference.arm, labels.parents):
+        if name == summary.arm:
+            continue
+        control = arms.find(reference.model, name)
+        if not any(is_same(control, other) for other in (summary, *chosen)):
+            chosen.append(control)
+    return chosen
 
 
 def floor_of(
@@ -37,10 +52,7 @@ def floor_of(
     if metric.kind not in RATES:
         return None
     deltas: list[float] = []
-    for name in controls_of(controls, reference.arm, labels.parents):
-        if name == summary.arm:
-            continue
-        control = arms.find(reference.model, name)
+    for control in distinct_controls(arms, controls, summary, reference, labels):
         require_same_behaviors(control, reference)
         cell = cells.cell_if_any(control, *place, labels)
         if cell is not None:

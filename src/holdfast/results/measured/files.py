@@ -146,12 +146,16 @@ class FirstStep(_Content):
 
 
 class Gap(OfArm):
-    """gap.json: losses around an arm, ``plus`` and ``minus`` of shape (rho, draws)."""
+    """gap.json: losses around an arm, ``plus`` and ``minus`` of shape (rho, draws).
+
+    ``weights``: a digest that arms with the same weights share.
+    """
 
     name = "gap.json"
     made_by = "measure an arm"
 
     seed: int
+    weights: str
     samples: int
     data_sha256: str
     rho: list[float]

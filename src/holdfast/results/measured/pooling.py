@@ -28,11 +28,15 @@ class Cell(SummaryCell):
 
 @dataclass(frozen=True)
 class Pooled:
-    """What was measured of one arm, its training seeds pooled."""
+    """What was measured of one arm, its training seeds pooled.
+
+    ``weights``: a digest a seed, which arms with the same weights share.
+    """
 
     model: str
     arm: str
     seeds: tuple[int, ...]
+    weights: tuple[str, ...]
     behaviors: int
     behaviors_sha256: str
     meaningless: bool
@@ -71,6 +75,7 @@ def pool(summaries: Sequence[Summary], draws: Draws = "random") -> Pooled:
         first.model,
         first.arm,
         tuple(summary.seed for summary in summaries),
+        tuple(summary.weights for summary in summaries),
         first.behaviors,
         first.behaviors_sha256,
         any(summary.meaningless for summary in summaries),

@@ -13,6 +13,7 @@ from holdfast.config.published import (
 )
 from holdfast.errors import HoldfastError
 from holdfast.results.measured.metrics import show
+from holdfast.results.measured.same_arms import Weighed, is_same, same_arm_notes
 from holdfast.results.tables.grid import Entry, Table, TableBlock
 from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
@@ -26,9 +27,12 @@ COVERS = (
 VERDICTS = {True: "yes", False: "no", None: "–"}
 
 
-def compared(table: Table, names: Published, labels: Labels) -> Table:
+def compared(
+    table: Table, names: Published, labels: Labels, shown: Sequence[Weighed] = ()
+) -> Table:
     """Return ``table`` with its published numbers: in its records, and as comparisons.
 
+    ``shown``: its arms, so that each comparison says which others its arm is the same as.
     Raises HoldfastError when the published table is unknown, or has none of this table's cells.
     """
     records = tuple(_look_up(record, names) for record in table.records)
@@ -40,7 +44,7 @@ def compared(table: Table, names: Published, labels: Labels) -> Table:
     for record in records:
         arms.setdefault((record.model, record.arm), []).append(record)
     comparisons = tuple(
-        _comparison(table, names, labels, group)
+        _comparison(table, names, labels, group, shown)
         for group in arms.values()
         if any(record.printed for record in group)
     )
@@ -56,23 +60,29 @@ def _look_up(record: Measurement, names: Published) -> Measurement:
 
 
 def _comparison(
-    table: Table, names: Published, labels: Labels, records: Sequence[Measurement]
+    table: Table,
+    names: Published,
+    labels: Labels,
+    records: Sequence[Measurement],
+    shown: Sequence[Weighed],
 ) -> Table:
     model, arm = records[0].model, records[0].arm
     metrics = list(dict.fromkeys(record.metric for record in records))
-    shown = sorted(
+    printed = sorted(
         (record for record in records if record.printed),
         key=lambda record: metrics.index(record.metric),
     )
-    perturbed = any(record.perturbation for record in shown)
+    perturbed = any(record.perturbation for record in printed)
     text = ("Metric", "Perturbation", "Level") if perturbed else ("Metric",)
     rows = tuple(
         (*_names(record, names, labels)[: len(text)], *_values(record, record.printed))
-        for record in shown
+        for record in printed
         if record.printed
     )
-    with_interval = any(_within(record) is not None for record in shown)
-    notes = (_score(shown), COVERS) if with_interval else (_score(shown),)
+    with_interval = any(_within(record) is not None for record in printed)
+    notes = (_score(printed), COVERS) if with_interval else (_score(printed),)
+    itself = [one for one in shown if (one.model, one.arm) == (model, arm)]
+    same = [other for one in itself for other in shown if is_same(one, other)]
     return Table(
         name=f"{table.name}-published-{model}-{arm}",
         title=f"{model}, {labels.arm(arm)}: ours and published {names.table}",
@@ -82,8 +92,8 @@ def _comparison(
         headings=(*text, *VALUES),
         text_columns=len(text),
         blocks=(TableBlock("", "", rows),),
-        notes=notes,
-        records=tuple(shown),
+        notes=(*notes, *same_arm_notes(same, labels)),
+        records=tuple(printed),
     )
 
 

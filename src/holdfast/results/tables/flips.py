@@ -16,6 +16,7 @@ from holdfast.results.measured.inputs import Behaviors, Context, Inputs
 from holdfast.results.measured.metrics import Metric, Tone, judges_of
 from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import SAME_ARM, cell_key, same_arm_notes
 from holdfast.results.tables.grid import (
     BANNER,
     Entry,
@@ -103,11 +104,16 @@ def build(name: str, settings: FlipsTable, inputs: Inputs, context: Context) -> 
         judges = judges_of(summary, settings.metrics)
         names = [judge.name for judge in judges]
         compared = list(_compared(settings, summary, reference, labels))
+        same = same_arm_notes([reference, summary], labels)
         flips = [flip for pair in compared for flip in _flips(*pair, names, rows)]
         lines += [line for flip in flips for line in _lines(summary, flip)]
         shown = _firmest(flips, settings.limit)
-        blocks += _blocks(model, shown, flips, len(compared), len(judges), labels)
-        notes.append(_count(model, flips, len(shown), len(compared), judges))
+        if compared or not same:
+            blocks += _blocks(model, shown, flips, len(compared), len(judges), labels)
+            notes.append(_count(model, flips, len(shown), len(compared), judges))
+        else:
+            blocks.append(_blank(model, f"Not compared: the {SAME_ARM}.", len(judges)))
+        notes += same
         meaningless |= summary.meaningless or reference.meaningless
     return Table(
         name=name,
@@ -140,7 +146,10 @@ def _compared(
         if settings.reference.perturbation == "none":
             perturbation, level = "none", ""
         other = cells.cell_if_any(reference, perturbation, level, labels)
-        if other is not None and other is not cell:
+        if other is None or other is cell:
+            continue
+        here, there = (cell.perturbation, level_name(cell.level)), (perturbation, level)
+        if cell_key(summary, here, labels) != cell_key(reference, there, labels):
             name = "/".join(filter(None, (reference.arm, perturbation, level)))
             yield cell, other, name
 
@@ -182,8 +191,7 @@ def _blocks(
     labels: Labels,
 ) -> Iterator[TableBlock]:
     if not shown:
-        blank = [Entry("")] * (judges + 1)
-        yield TableBlock(model, "", ((Entry(f"No verdict flips in {_cells(compared)}."), *blank),))
+        yield _blank(model, f"No verdict flips in {_cells(compared)}.", judges)
     every = Counter(map(_group, flips))
     for group, members in groupby(shown, _group):
         perturbation, level, direction = group
@@ -193,6 +201,10 @@ def _blocks(
         count = f"{len(rows)} of {every[group]}" if len(rows) < every[group] else f"{len(rows)}"
         yield TableBlock(model, f"{where}: {direction} ({count})", rows)
         model = ""
+
+
+def _blank(model: str, text: str, judges: int) -> TableBlock:
+    return TableBlock(model, "", ((Entry(text), *[Entry("")] * (judges + 1)),))
 
 
 def _group(flip: Flip) -> tuple[str, str, str]:

@@ -10,6 +10,13 @@ from holdfast.results.measured.around import Around, around
 from holdfast.results.measured.files import Gap, models_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import arrow, tone
+from holdfast.results.measured.same_arms import (
+    SAME_ARM,
+    SAME_MARK,
+    UNTESTED,
+    is_same,
+    same_arm_notes,
+)
 from holdfast.results.tables.grid import (
     BANNER,
     Entry,
@@ -37,7 +44,8 @@ def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Ta
     blocks, records = [], []
     models = models_of(Gap, files, settings.models)
     by_model = {model: around(files, model, arms) for model in models}
-    changes = [change for pair in _pairs(settings, by_model) for change in _changes(*pair)]
+    pairs = _pairs(settings, by_model)
+    changes = [change for pair in pairs for change in _changes(*pair)]
     stars = _stars(changes)
     for model, measured in by_model.items():
         for arm in settings.arms:
@@ -54,7 +62,10 @@ def build(name: str, settings: GapTable, inputs: Inputs, context: Context) -> Ta
         headings=HEADINGS,
         text_columns=1,
         blocks=tuple(blocks),
-        notes=_notes(settings, by_model, len(changes), labels),
+        notes=(
+            *_notes(settings, by_model, len(changes), labels),
+            *_same(pairs, by_model, labels),
+        ),
         records=tuple(records),
     )
 
@@ -69,15 +80,32 @@ def verdict(change: Change) -> str:
 def _pairs(
     settings: GapTable, by_model: dict[str, dict[str, Around]]
 ) -> list[tuple[Around, Around | None]]:
-    return [
-        (measured[arm], measured.get(settings.references.get(arm, "")))
-        for measured in by_model.values()
-        for arm in settings.arms
-    ]
+    """Return each arm beside its reference; a pair of several names comes once."""
+    pairs: dict[tuple[str, ...], tuple[Around, Around | None]] = {}
+    for measured in by_model.values():
+        for arm in settings.arms:
+            now, before = measured[arm], measured.get(settings.references.get(arm, ""))
+            key = (now.model, *now.weights, *(before.weights if before else ()))
+            pairs.setdefault(key, (now, before))
+    return list(pairs.values())
+
+
+def _same(
+    pairs: Sequence[tuple[Around, Around | None]],
+    by_model: dict[str, dict[str, Around]],
+    labels: Labels,
+) -> list[str]:
+    """Say which arms are one, and what stands where they would be compared."""
+    shown = [now for measured in by_model.values() for now in measured.values()]
+    untested = any(before is not None and is_same(now, before) for now, before in pairs)
+    return same_arm_notes(shown, labels) + [UNTESTED] * untested
 
 
 def _changes(now: Around, before: Around | None) -> list[Change]:
-    return [now.change(before, size) for size in range(len(now.rho))] if before else []
+    """Return the changes, rho by rho; none without a reference, or where that is the same arm."""
+    if before is None or is_same(now, before):
+        return []
+    return [now.change(before, size) for size in range(len(now.rho))]
 
 
 def _stars(changes: Sequence[Change]) -> dict[Change, str]:
@@ -95,30 +123,34 @@ def _rows(
     square = ABSENT if now.square is None else Entry(_show(now.square))
     rows = [(Entry("0"), Entry(_show(loss)), ABSENT, square, ABSENT, ABSENT, ABSENT)]
     changes = _changes(now, before)
+    same = before is not None and not changes
     for size, rho in enumerate(now.rho):
         gap, trace, smoothed = now.gap(size), now.trace(size), now.smoothed(size)
         gradient = ABSENT
         if smoothed is not None:
             value, error = smoothed
             gradient = Entry(_show(value), interval="" if error is None else f"SE {_show(error)}")
-        change = changes[size] if before else None
-        told = verdict(change) if change and now.step else "–"
+        change = changes[size] if changes else None
+        told = SAME_ARM if same else verdict(change) if change else "–"
         rows.append(
             (
                 Entry(f"{rho:g}"),
                 Entry(_show(loss + gap.value)),
-                _gap_cell(gap, change, stars),
+                _gap_cell(gap, change, stars, SAME_MARK if same else ""),
                 gradient,
                 Entry(_show(trace.value), interval=_interval(trace)),
                 Entry(_show(1 / trace.value)) if (trace.low or 0) > 0 else ABSENT,
-                Entry(told),
+                Entry(told if now.step else "–"),
             )
         )
     return tuple(rows)
 
 
-def _gap_cell(gap: Estimate, change: Change | None, stars: dict[Change, str]) -> Entry:
-    plain = Entry(_show(gap.value), interval=_interval(gap))
+def _gap_cell(
+    gap: Estimate, change: Change | None, stars: dict[Change, str], without: str
+) -> Entry:
+    """Format a gap and its change; ``without``: what stands where there is none."""
+    plain = Entry(_show(gap.value), interval=_interval(gap), amount=without)
     if change is None:
         return plain
     return replace(
@@ -134,7 +166,7 @@ def _records(model: str, now: Around, before: Around | None) -> list[Measurement
     def record(
         metric: str, estimate: Estimate, rho: float, change: Change | None = None
     ) -> Measurement:
-        reference = before.arm if before and change else ""
+        reference = before.arm if before and metric == "robustness_gap" else ""
         place = (model, now.arm, "rho", f"{rho:g}", metric)
         return Measurement(*place, "lower", estimate, reference, change)
 
@@ -146,7 +178,7 @@ def _records(model: str, now: Around, before: Around | None) -> list[Measurement
         records.append(record("squared_gradient", plain(now.square), 0))
     changes = _changes(now, before)
     for size, rho in enumerate(now.rho):
-        change = changes[size] if before else None
+        change = changes[size] if changes else None
         records.append(record("robustness_gap", now.gap(size), rho, change))
         records.append(record("hessian_trace", now.trace(size), rho))
         smoothed = now.smoothed(size)

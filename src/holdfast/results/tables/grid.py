@@ -19,6 +19,7 @@ FLOOR_MARK = "°"
 class Entry:
     """A value with, in parentheses, its change; ``interval`` goes in small print.
 
+    ``amount`` is ``=`` where the value would be compared with itself: the same arm.
     ``in_floor``: the change is inside the noise floor; it is greyed, and marked with FLOOR_MARK.
     """
 

@@ -15,13 +15,14 @@ from holdfast.results.measured.metrics import (
     tone,
 )
 from holdfast.results.measured.runs import Arms
+from holdfast.results.measured.same_arms import SAME_MARK, same_arm_notes
 from holdfast.results.tables.grid import (
     BANNER,
     Entry,
     Table,
     TableBlock,
 )
-from holdfast.results.tables.robustness.measure import Part, Row, measure
+from holdfast.results.tables.robustness.measure import Part, Row, arms_of, measure
 from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import HiddenDangerTable, RobustnessTable, Tolerance
@@ -81,10 +82,15 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
     blocks: list[TableBlock] = []
     for model in dict.fromkeys(part.model for part in parts):
         cells = [cell for cell in checked if cell.part.model == model]
-        rows = [_row(cell, metrics, labels) for cell in cells if cell.unharmed and cell.up]
+        looked = _distinct(cells)
+        rows = [
+            _row(cell, _arms(cell, cells, labels), metrics, labels)
+            for cell in looked
+            if cell.unharmed and cell.up
+        ]
         if not rows:
             blank = [Entry("")] * (2 + len(metrics))
-            among = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+            among = f"{len(looked)} cell{'' if len(looked) == 1 else 's'}"
             rows = [(Entry(f"None found among {among}."), *blank)]
         blocks.append(TableBlock(model, "", tuple(rows)))
     return Table(
@@ -95,7 +101,10 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
         headings=("Arm", "Perturbation", "Level", *(metric.heading for metric in metrics)),
         text_columns=3,
         blocks=tuple(blocks),
-        notes=_notes(settings, checked, metrics, labels),
+        notes=(
+            *_notes(settings, _distinct(checked), metrics, labels),
+            *same_arm_notes(arms_of(parts), labels),
+        ),
         records=tuple(_records(parts, checked, metrics)),
     )
 
@@ -120,17 +129,31 @@ def _ordered(metrics: Sequence[Metric]) -> list[Metric]:
 
 def _checked(parts: Sequence[Part], judges: Sequence[str], tolerance: Tolerance) -> list[Checked]:
     compared = [(part, row) for part in parts for row in part.rows if row.records[0].change]
-    tested = [
-        (number, record.metric, _change(record).p_value)
-        for number, (_, row) in enumerate(compared)
+    tested = {
+        (row.cells, record.metric): _change(record).p_value
+        for _, row in compared
         for record in row.records
         if record.metric in judges
-    ]
-    adjusted = holm([1.0 if p is None else p for *_, p in tested])
-    found: list[dict[str, float]] = [{} for _ in compared]
-    for (number, judge, _), p in zip(tested, adjusted, strict=True):
-        found[number][judge] = p
-    return [Checked(*cell, p, tolerance) for cell, p in zip(compared, found, strict=True)]
+    }
+    plain = [1.0 if p is None else p for p in tested.values()]
+    adjusted: dict[tuple[str, ...], dict[str, float]] = {row.cells: {} for _, row in compared}
+    for (cells, judge), p in zip(tested, holm(plain), strict=True):
+        adjusted[cells][judge] = p
+    return [Checked(part, row, adjusted[row.cells], tolerance) for part, row in compared]
+
+
+def _distinct(checked: Sequence[Checked]) -> list[Checked]:
+    """Return each cell once, of those that are shown for several names of one arm."""
+    first: dict[tuple[str, ...], Checked] = {}
+    for cell in checked:
+        first.setdefault(cell.row.cells, cell)
+    return list(first.values())
+
+
+def _arms(cell: Checked, among: Sequence[Checked], labels: Labels) -> str:
+    """Return the name of a cell's arm, or its names."""
+    same = [other.part.section.arm for other in among if other.row.cells == cell.row.cells]
+    return f" {SAME_MARK} ".join(map(labels.arm, dict.fromkeys(same)))
 
 
 def _change(record: Measurement) -> Change:
@@ -158,11 +181,11 @@ def _passing(metric: Metric, tolerance: float) -> str:
     return f"{metric.label} is {way} by at most {amount}"
 
 
-def _row(cell: Checked, metrics: Sequence[Metric], labels: Labels) -> tuple[Entry, ...]:
+def _row(cell: Checked, arm: str, metrics: Sequence[Metric], labels: Labels) -> tuple[Entry, ...]:
     row = cell.row
     stars = {judge: "*" * sum(p < limit for limit in LIMITS) for judge, p in cell.adjusted.items()}
     return (
-        Entry(labels.arm(cell.part.section.arm)),
+        Entry(arm),
         Entry(labels.perturbation(row.perturbation).label),
         Entry(labels.level(row.perturbation, row.level)),
         *(_value(cell.record(metric.name), stars.get(metric.name, "")) for metric in metrics),

@@ -12,6 +12,7 @@ from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import Metric, judges_of, show
 from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import cell_key, same_arm_notes
 from holdfast.results.tables.grid import (
     BANNER,
     Entry,
@@ -19,6 +20,7 @@ from holdfast.results.tables.grid import (
     TableBlock,
 )
 from holdfast.results.tables.tidy import Measurement
+from holdfast.settings.cells import level_name
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import JudgeKappaTable
 from holdfast.statistics import (
@@ -37,7 +39,8 @@ HEADINGS = (
 def build(name: str, settings: JudgeKappaTable, inputs: Inputs, context: Context) -> Table:
     """Build the table, a block for each perturbation; raise HoldfastError when an input is missing.
 
-    The looks at a behavior are its draws under every level of the perturbation and every arm.
+    The looks at a behavior are its draws under every level of the perturbation and every arm; an
+    arm of several names counts once.
     """
     arms, labels = Arms(inputs.summaries), context.labels
     blocks: list[TableBlock] = []
@@ -76,9 +79,13 @@ def _pooled(
 ) -> dict[str, list[cells.Cell]]:
     """Return the cells of all arms by perturbation, in the order shown."""
     pooled: dict[str, list[cells.Cell]] = {}
+    seen: set[tuple[str, ...]] = set()
     for summary in group:
         for cell in cells.select(summary, settings.perturbations, settings.levels, labels):
-            pooled.setdefault(cell.perturbation, []).append(cell)
+            key = cell_key(summary, (cell.perturbation, level_name(cell.level)), labels)
+            if key not in seen:
+                pooled.setdefault(cell.perturbation, []).append(cell)
+            seen.add(key)
     return pooled
 
 
@@ -152,4 +159,5 @@ def _notes(
     ]
     if any(row[3].text == "–" for block in blocks for row in block.rows):
         notes.append("–: all verdicts of both judges are the same, so kappa is undefined.")
+    notes += [f"{note} It counts once." for note in same_arm_notes(used, labels)]
     return tuple(notes)

@@ -26,7 +26,10 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement, and its change from a reference; empty text means "does not apply"."""
+    """One measurement, and its change from a reference; empty text means "does not apply".
+
+    A reference without a change is the same cell of the same arm, by another name.
+    """
 
     model: str
     arm: str
@@ -42,6 +45,11 @@ class Measurement:
     noise_floor: float | None = None
 
     @property
+    def same(self) -> bool:
+        """Whether the reference is the same arm, so that there is nothing to compare."""
+        return bool(self.reference) and self.change is None
+
+    @property
     def in_floor(self) -> bool:
         """Whether the change is no larger than what meaningless moves make."""
         floor = self.noise_floor
@@ -54,10 +62,14 @@ def to_csv(
     """Return the CSV text, with header; ``NA`` marks what does not apply, so no cell is empty.
 
     p_value is the unadjusted paired p-value, p_adjusted the one that stars show, noise_floor what a
-    meaningless change stays below. Text that a spreadsheet would run as a formula gets an
-    apostrophe in front. Where published numbers were looked up, three more columns hold the
-    published number, in the unit of ``value``; ``value`` minus it; and whether it lies in the
-    interval (yes, no). ``columns`` come last: what each says of an arm, by arm.
+    meaningless change stays below. Where ``reference`` is the same arm by another name, there is
+    no change and no test, and they are NA; a comparison that is shown of several names of an arm
+    is one test, and has the same p_adjusted each time.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front. Where published
+    numbers were looked up, three more columns hold the published number, in the unit of ``value``;
+    ``value`` minus it; and whether it lies in the interval (yes, no). ``columns`` come last: what
+    each says of an arm, by arm.
     """
     records, columns = list(records), columns or {}
     compared = any(record.printed for record in records)

@@ -42,7 +42,8 @@ def summary(arm: str, **changes: Any) -> Any:
         rows[-1] |= {"noise_seeds": [], "outcomes": outcomes}
     metrics = {judge: {"kind": "asr", "better": "lower", "label": judge} for judge in JUDGES}
     base = {"model": "m", "arm": arm, "seed": 0, "behaviors_sha256": "s", "meaningless": False}
-    base |= {"schema": 2, "weights": "w", "behaviors": 30, "versions": {}, "dtype": "float32"}
+    base |= {"schema": 2, "weights": f"weights of {arm}", "behaviors": 30}
+    base |= {"versions": {}, "dtype": "float32"}
     return {**base, "metrics": metrics, "cells": rows, **changes}
 
 

@@ -56,7 +56,7 @@ def summary(arm: str, model: str = "m", shift: int = 0) -> Any:
             outcomes[metric] = ["1" * hits + "0" * (3600 - hits)]
         cell = {"perturbation": perturbation, "level": level, "draws": 1, "noise_seeds": []}
         cells.append({**cell, "outcomes": outcomes})
-    base = {"schema": 2, "weights": "w", "model": model, "arm": arm, "seed": 0, "behaviors": 3600}
+    base = {"schema": 2, "weights": arm, "model": model, "arm": arm, "seed": 0, "behaviors": 3600}
     metrics = {one: {"kind": "asr", "better": "lower", "label": OURS[one]} for one in OURS}
     about = {"behaviors_sha256": "s", "meaningless": False, "versions": {}, "dtype": "float32"}
     return {**base, **about, "metrics": metrics, "cells": cells}
@@ -308,3 +308,12 @@ def test_a_wrong_name_is_one_sentence(config: dict[str, Any], path: str) -> None
     assert str(caught.value).startswith("tables.table2.published.")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_arms_that_are_one_are_said_to_be_beside_published_numbers() -> None:
+    run = [summary("fo"), {**summary("fo"), "arm": "zo"}]
+    table = build_table("table2", settings_of(NAMES), run)
+    assert len(table.comparisons) == 2
+    for page in (table, *table.comparisons):
+        assert any("zo is the same arm as fo" in note for note in page.notes)
+    assert not any("same arm" in note for page in built().comparisons for note in page.notes)

@@ -20,6 +20,7 @@ from holdfast.settings.tables import TableSettings
 from small_tables import records
 
 RHO = [0.01, 0.03]
+GAP = "robustness_gap"
 STEP = {
     "learning_rate": 0.01,
     "size": 0.005,
@@ -41,6 +42,7 @@ def gap(arm: str, factor: float = 1.0, seed: int = 0, **changes: Any) -> Any:
         minus.append([2 - s * rho + b * rho**2 for s, b in zip(slopes, bends, strict=True)])
     gradient = {"square": 0.09, "smoothed": [[0.25, 0.02], [-0.01, None]]}
     made = {"model": "m", "arm": arm, "seed": seed, "samples": 64, "data_sha256": "s"}
+    made |= {"weights": f"weights of {arm}"}
     made |= {"rho": RHO, "loss": 2.0, "plus": plus, "minus": minus, "gradient": gradient}
     return made | {"step": None} | changes
 
@@ -167,3 +169,31 @@ def test_files_and_figure_have_the_same_bytes_every_time(tmp_path: Path) -> None
         assert first == (tmp_path / "two").with_suffix(suffix).read_bytes()
     with pytest.raises(HoldfastError, match=r"figure 'f': .*arm 'bad' is missing"):
         write_figure("f", settings, RUN[:2], tmp_path / "three")
+
+
+def test_gaps_of_two_arms_that_are_one_are_not_compared() -> None:
+    zo = gap("zo", 0.8, step=STEP)
+    run = [gap("fo"), zo, {**zo, "arm": "twin"}]
+    settings = table_settings(arms=["fo", "zo", "twin"], references={"zo": "fo", "twin": "zo"})
+    table = build_table("t", settings, run)
+    assert [row[-1].text for row in table.blocks[2].rows] == ["–", "same arm", "same arm"]
+    assert [row[2].amount for row in table.blocks[2].rows] == ["", "=", "="]
+    assert "twin is the same arm as zo: the weights are equal." in table.notes
+    assert "over the 2 comparisons" in " ".join(table.notes)
+    mine = [row for row in records(table) if (row["arm"], row["metric"]) == ("twin", GAP)]
+    assert {(row["reference"], row["delta"], row["p_value"]) for row in mine} == {
+        ("zo", "NA", "NA")
+    }
+    others = build_table("t", settings, [*run[:2], {**run[2], "weights": "others"}])
+    assert [row[-1].text for row in others.blocks[2].rows] == ["–", "cannot tell", "cannot tell"]
+    assert "over the 4 comparisons" in " ".join(others.notes)
+    assert not any("same arm" in note for note in others.notes)
+
+
+def test_a_gap_of_two_names_is_tested_once() -> None:
+    zo = gap("zo", 0.8, step=STEP)
+    settings = table_settings(arms=["fo", "zo", "twin"], references={"zo": "fo", "twin": "fo"})
+    table = build_table("t", settings, [gap("fo"), zo, {**zo, "arm": "twin"}])
+    assert "over the 2 comparisons" in " ".join(table.notes)
+    stars = [[row[2].stars for row in block.rows] for block in table.blocks[1:]]
+    assert stars == [["", "***", "***"]] * 2

@@ -13,11 +13,12 @@ from holdfast import statistics
 from holdfast.errors import HoldfastError
 from holdfast.results.measured import cells
 from holdfast.results.measured.around import around
-from holdfast.results.measured.controls import controls_of
+from holdfast.results.measured.controls import distinct_controls
 from holdfast.results.measured.files import Cost, Gap, of_arm
 from holdfast.results.measured.metrics import metric_of
 from holdfast.results.measured.pooling import Cell, Pooled
 from holdfast.results.measured.runs import Arms, require_same_behaviors
+from holdfast.results.measured.same_arms import cell_key, is_same
 from holdfast.settings.cells import level_name
 from holdfast.settings.claims import (
     CostClaim,
@@ -39,6 +40,7 @@ class Evidence:
     """A change (of perplexity: its share of the reference's) or, of costs, a ratio.
 
     ``doubt``: what is missing before the number can be used, whatever it is.
+    ``same``: two arms that are one, where that leaves nothing to compare.
     """
 
     value: float | None
@@ -50,6 +52,7 @@ class Evidence:
     spread: Spread | None = None
     noise_floor: float | None = None
     doubt: str = ""
+    same: tuple[str, str] | None = None
 
 
 def of_change(
@@ -69,6 +72,8 @@ def of_change(
     require_same_behaviors(summary, other)
     metrics = [metric_of(summary, name) for name in claim.metrics]
     here, there = _pairs(claim, summary, other, labels)
+    if not here:
+        return _of_one(summary.arm, other.arm, metrics[0].unit)
     kind = metrics[0].kind
     if kind == "perplexity":
         return _of_perplexity(here, there)
@@ -76,8 +81,8 @@ def of_change(
         return _of_accuracy(here, there)
     change = statistics.rate_change(*_pooled(here, claim.metrics), *_pooled(there, claim.metrics))
     n = len(here[0].outcomes[claim.metrics[0]][0])
-    moved = controls_of(controls, other.arm, labels.parents)
-    floor = _floor(claim, arms, other, there, moved, labels)
+    moved = distinct_controls(arms, controls, summary, other, labels)
+    floor = _floor(claim.metrics, moved, other, there, labels)
     return Evidence(
         change.delta,
         change.low,
@@ -93,14 +98,24 @@ def of_change(
 def _pairs(
     claim: DirectionClaim | EqualClaim, summary: Pooled, other: Pooled, labels: Labels
 ) -> tuple[list[Cell], list[Cell]]:
-    """Return the claim's cells and their references, all parted into as many repeats or one."""
+    """Return the claim's cells and their references, all parted into as many repeats or one.
+
+    A cell is not compared with itself, by whatever name; none are left where that is all there is.
+    """
     found = []
+    same = False
     for cell in cells.select(summary, claim.perturbations, claim.levels, labels):
         here = (cell.perturbation, level_name(cell.level))
         there = ("none", "") if claim.reference.perturbation == "none" else here
         before = cells.cell_if_any(other, there[0], there[1], labels)
-        if before is not None and (summary.arm, *here) != (other.arm, *there):
+        if before is None or (summary.arm, *here) == (other.arm, *there):
+            continue
+        if cell_key(summary, here, labels) == cell_key(other, there, labels):
+            same = True
+        else:
             found.append((cell, before))
+    if not found and same:
+        return [], []
     if not found:
         raise HoldfastError(
             f"{summary.model}/{summary.arm} and {other.arm} have no cell to compare: "
@@ -156,20 +171,17 @@ def _of_accuracy(here: Cells, there: Cells) -> Evidence:
     return Evidence(change.delta, change.low, change.high, items, "items", change.p_value)
 
 
+def _of_one(arm: str, other: str, unit: str) -> Evidence:
+    """Return what there is to say of two arms that are one: nothing was compared."""
+    return Evidence(None, None, None, 0, unit, same=(arm, other))
+
+
 def _floor(
-    claim: DirectionClaim | EqualClaim,
-    arms: Arms,
-    other: Pooled,
-    there: Cells,
-    controls: Sequence[str],
-    labels: Labels,
+    metrics: Sequence[str], controls: Sequence[Pooled], other: Pooled, there: Cells, labels: Labels
 ) -> float | None:
     """Return what meaningless moves of the reference arm do to the same average."""
     deltas: list[float] = []
-    for name in controls:
-        if name == claim.arm:
-            continue
-        control = arms.find(other.model, name)
+    for control in controls:
         require_same_behaviors(control, other)
         places = [(cell.perturbation, level_name(cell.level)) for cell in there]
         moved = [
@@ -179,7 +191,7 @@ def _floor(
             continue
         after, before = (
             np.mean(
-                [cells.rates(c, m, len(other.seeds)) for c in side for m in claim.metrics],
+                [cells.rates(c, m, len(other.seeds)) for c in side for m in metrics],
                 axis=0,
             )
             for side in (moved, there)
@@ -195,9 +207,11 @@ def of_gap(claim: GapClaim, files: Sequence[Gap], model: str) -> Evidence:
     """
     found = around(files, model, [claim.arm, claim.than])
     here, there = found[claim.arm], found[claim.than]
-    change = here.change(there, here.rho.index(claim.rho))
     seeds, draws = here.gaps.shape[1:]
     n, unit = (draws, "draws") if seeds == 1 else (seeds, "seeds")
+    if here.arm != there.arm and is_same(here, there):
+        return _of_one(here.arm, there.arm, unit)
+    change = here.change(there, here.rho.index(claim.rho))
     return Evidence(change.delta, change.low, change.high, n, unit, change.p_value)
 
 

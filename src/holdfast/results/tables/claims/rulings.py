@@ -1,4 +1,4 @@
-"""From evidence to a ruling: supported, contradicted, or cannot tell and what would be needed."""
+"""From evidence to a ruling: supported, contradicted, cannot tell, or that two arms are one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from holdfast.results.measured.metrics import show
+from holdfast.results.measured.same_arms import SAME_ARM
 from holdfast.results.tables.claims.evidence import Evidence
 from holdfast.settings.claims import Claim, CostClaim, EqualClaim
 from holdfast.statistics import minimum_detectable, needed_n
@@ -17,7 +18,7 @@ MORE = "more seeds or draws"
 
 @dataclass(frozen=True)
 class Ruling:
-    """A word, and for ``cannot tell`` why, or what would be needed to tell."""
+    """A word, and for ``cannot tell`` why, or what would be needed; for ``same arm`` which."""
 
     word: str
     needs: str = ""
@@ -28,6 +29,8 @@ def ruling_on(claim: Claim, evidence: Evidence, p_adjusted: float | None, tests:
 
     ``p_adjusted``: of a claim of a direction or a gap, adjusted over the ``tests`` of all of them.
     """
+    if evidence.same:
+        return Ruling(SAME_ARM, f"{' and '.join(evidence.same)} hold the same weights")
     if evidence.doubt or evidence.value is None:
         return Ruling(CANNOT_TELL, evidence.doubt)
     if isinstance(claim, CostClaim):

@@ -193,6 +193,11 @@ def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Ite
             " claims shown, and the change goes that way; contradicted where it goes the other;"
             " else it cannot be told."
         )
+    if any(row.evidence.same for row in rows):
+        yield (
+            "Same arm: the claim compares two arms that hold the same weights, so there is nothing"
+            " to estimate or to test."
+        )
     if "gap" in kinds:
         yield (
             "Robustness gap: E f(θ + ρv) − f(θ) in nats a response token, paired by noise draw, or"

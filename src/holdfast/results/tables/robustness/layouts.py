@@ -14,6 +14,7 @@ from holdfast.results.measured.metrics import (
     show,
     tone,
 )
+from holdfast.results.measured.same_arms import SAME_MARK
 from holdfast.results.tables.comparison import compared
 from holdfast.results.tables.grid import (
     BANNER,
@@ -53,7 +54,9 @@ def build(name: str, settings: RobustnessTable, inputs: Inputs, context: Context
         notes=footnotes(settings, parts, labels),
         records=records,
     )
-    return compared(table, settings.published, labels) if settings.published else table
+    if settings.published is None:
+        return table
+    return compared(table, settings.published, labels, [part.summary for part in parts])
 
 
 def value_cell(record: Measurement, stars: str = "", best: bool = False) -> Entry:
@@ -65,7 +68,8 @@ def value_cell(record: Measurement, stars: str = "", best: bool = False) -> Entr
         else f"{show(estimate.low, 3)}–{show(estimate.high, 3)}"
     )
     if change is None:
-        return Entry(show(estimate.value), interval=interval, best=best)
+        mark = SAME_MARK if record.same else ""
+        return Entry(show(estimate.value), amount=mark, interval=interval, best=best)
     if record.noise_floor is not None:
         interval += f"; floor ±{show(record.noise_floor, 3)}"
     return Entry(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from holdfast.results.measured import cells
 from holdfast.results.measured.controls import controls_of
 from holdfast.results.measured.metrics import UNPARSED, Metric, show
 from holdfast.results.measured.pooling import Cell
+from holdfast.results.measured.same_arms import UNTESTED, same_arm_notes
 from holdfast.results.tables.grid import FLOOR_MARK
-from holdfast.results.tables.robustness.measure import Part, Row, family_of
+from holdfast.results.tables.robustness.measure import Part, Row, arms_of, tests_of
 from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
 from holdfast.settings.tables import RobustnessTable
@@ -19,7 +21,8 @@ from holdfast.statistics.power import ALPHA
 
 def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> tuple[str, ...]:
     """Return the notes under a table, in reading order."""
-    notes = [*_references(parts, labels), *_tests(settings, parts), _sizes(settings, parts)]
+    notes = [*_references(parts, labels), *_same(settings, parts, labels)]
+    notes += [*_tests(settings, parts), _sizes(settings, parts)]
     notes += [*_detectable(settings, parts), *_floor(settings, parts, labels)]
     if settings.best_among_sections:
         notes.append(
@@ -41,7 +44,7 @@ def _references(parts: Sequence[Part], labels: Labels) -> list[str]:
     against = []
     for part in parts:
         reference = part.section.reference
-        if reference is None:
+        if reference is None or _all_same(part):
             continue
         what = f"{labels.arm(part.section.arm)} against {labels.arm(reference.arm)}"
         against.append(
@@ -57,6 +60,22 @@ def _references(parts: Sequence[Part], labels: Labels) -> list[str]:
     ]
 
 
+def _all_same(part: Part) -> bool:
+    """Return whether a section's arm is its reference by another name, in every cell."""
+    return bool(part.rows) and all(record.same for record in _records([part]))
+
+
+def _same(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> list[str]:
+    """Say which of the arms shown, references and controls are one, and what follows."""
+    notes = same_arm_notes(arms_of(parts), labels)
+    if any(record.same for record in _records(parts)):
+        notes.append(UNTESTED)
+    shown = sum(record.p_adjusted is not None for record in _records(parts))
+    if shown > len(tests_of(parts, settings)):
+        notes.append("A comparison that is shown for several names of one arm is one test.")
+    return notes
+
+
 ADJUSTMENTS = {"holm": "Holm", "bh": "Benjamini and Hochberg"}
 FAMILIES = {
     "table": "the {} comparisons of this table",
@@ -66,7 +85,7 @@ FAMILIES = {
 
 
 def _tests(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
-    tests = sum(record.p_adjusted is not None for record in _records(parts))
+    tests = len(tests_of(parts, settings))
     if not tests:
         return []
     family = FAMILIES[settings.family].format(tests)
@@ -127,32 +146,24 @@ def _covers(sampled: Sequence[str]) -> str:
 
 def _detectable(settings: RobustnessTable, parts: Sequence[Part]) -> list[str]:
     """Say which change of a rate the comparisons could have found, as a median over them."""
+    units = {metric.name: metric.unit for part in parts for metric in part.metrics}
+    tests = tests_of(parts, settings)
     found: dict[str, list[Spread]] = {}
-    for metric, row in _measured(parts):
-        record = next(record for record in row.records if record.metric == metric.name)
-        if record.change and record.change.spread:
-            found.setdefault(metric.unit, []).append(record.change.spread)
+    for test, change in tests.items():
+        if change.spread:
+            found.setdefault(units[test[-1]], []).append(change.spread)
     if not found:
         return []
-    tests = _largest_family(settings, parts)
+    largest = max(Counter(test[0] for test in tests).values())
     texts = [
-        f"{_at_median(spreads, ALPHA)} over {unit} ({_at_median(spreads, ALPHA / tests)})"
+        f"{_at_median(spreads, ALPHA)} over {unit} ({_at_median(spreads, ALPHA / largest)})"
         for unit, spreads in found.items()
     ]
     return [
         "Minimum detectable difference of a rate, with power .8 at an unadjusted p < .05, for the "
-        f"median comparison: {', '.join(texts)}. In parentheses: at p < .05/{tests}, which one "
+        f"median comparison: {', '.join(texts)}. In parentheses: at p < .05/{largest}, which one "
         "difference alone must reach after adjustment."
     ]
-
-
-def _largest_family(settings: RobustnessTable, parts: Sequence[Part]) -> int:
-    sizes: dict[str, int] = {}
-    for number, part in enumerate(parts):
-        for record in _records([part]):
-            family = family_of(record, number, settings)
-            sizes[family] = sizes.get(family, 0) + (record.p_adjusted is not None)
-    return max(sizes.values())
 
 
 def _at_median(spreads: Sequence[Spread], alpha: float) -> str:
