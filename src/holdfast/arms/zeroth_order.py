@@ -30,7 +30,6 @@ from holdfast.arms.replay import PURPOSE, apply, apply_step, step_keys
 from holdfast.arms.replay_log import Curvature, Step
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.task import Refined, Task
-from holdfast.checkpoints.records import checked
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.cost import measured
@@ -105,7 +104,7 @@ def refine(
     steps: list[Step] = []
     for step in track(range(settings.steps), "zeroth-order refinement"):
         if str(step) in finished:
-            entry = checked(Step, finished[str(step)], str(journal))
+            entry = finished.read(str(step), Step)
             apply_step(master, entry, settings, seed)
         else:
             batches = _batches(examples, settings, step, seed)
@@ -114,10 +113,10 @@ def refine(
                     model, master, batches, min(layers or [0]), settings, step, seed
                 )
             if bent:
-                finished.append("curvature", bent.model_dump())
-            finished.append(str(step), entry.model_dump())
+                finished.append("curvature", bent)
+            finished.append(str(step), entry)
         steps.append(entry)
-    bent = checked(Curvature, finished.entries().get("curvature"), str(journal))
+    bent = finished.read("curvature", Curvature)
     return log | {
         "curvature": bent.model_dump(),
         "steps": [entry.model_dump() for entry in steps],

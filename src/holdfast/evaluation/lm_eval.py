@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from holdfast.data.outputs import ItemScores
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import read_jsonl
@@ -47,8 +48,8 @@ class LmEval:
         for task in self._loaded.values():
             task.set_config(key="num_fewshot", value=0)
 
-    def evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, Any]]:
-        """Return {task: {"metric": name, "scores": [one number per item]}}.
+    def evaluate(self, model: Any, tokenizer: Any) -> dict[str, ItemScores]:
+        """Return the scores of every task.
 
         A group that lm-eval weighs by size (mmlu) is the items of all its tasks, so that the mean
         of ``scores`` is lm-eval's own number. The model is called as it is, hooks included, with
@@ -64,7 +65,7 @@ class LmEval:
                 pass  # leaving the handler first frees what the failed pass held
             self._rows = self._halving.halve(self._rows)
 
-    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, Any]]:
+    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, ItemScores]:
         from lm_eval.evaluator import evaluate
         from lm_eval.models.huggingface import HFLM
 
@@ -82,7 +83,7 @@ class LmEval:
             log_samples=True,
         )
         return {
-            name: {"metric": metric, "scores": _scores(results["samples"], leaves, metric)}
+            name: ItemScores(metric=metric, scores=_scores(results["samples"], leaves, metric))
             for name, metric in self._metrics.items()
             for leaves in [self._leaves[name]]
         }

@@ -94,17 +94,18 @@ def measure(
                 journal.append(name, both)
             elif name not in journal:
                 journal.append(name, _square(model, batches, rho, settings.gradient_copies, at))
-    losses = [journal[f"losses 0.0 {draw}"] for draw in range(settings.draws)]
+    losses = [journal.read(f"losses 0.0 {draw}", list[float]) for draw in range(settings.draws)]
     sizes = range(len(settings.rho))
     gradients = None
     if settings.gradient_copies:
-        gradients = Gradient(
-            square=journal["gradient 0.0 0"][0],
-            smoothed=[tuple(journal[f"gradient {rho} 0"]) for rho in settings.rho],
-        )
+        squares = [
+            journal.read(f"gradient {rho} 0", list[float | None]) for rho in (0.0, *settings.rho)
+        ]
+        exact, *smoothed = [(value, error) for value, error in squares if value is not None]
+        gradients = Gradient(square=exact[0], smoothed=smoothed)
     return Around(
         rho=settings.rho,
-        loss=journal["loss"],
+        loss=journal.read("loss", float),
         plus=[[row[2 * size] for row in losses] for size in sizes],
         minus=[[row[2 * size + 1] for row in losses] for size in sizes],
         gradient=gradients,

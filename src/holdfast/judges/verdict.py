@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from holdfast.settings.base import Strict
+
 Outcome = Literal["yes", "no", "unparsed"]
 
 
@@ -38,6 +40,23 @@ class Verdict:
     verdict: Outcome
     score: float | None = None
     flagged: bool = False
+
+
+class WrittenVerdict(Strict):
+    """A verdict as a journal keeps it."""
+
+    verdict: Outcome
+    score: float | None = None
+    flagged: bool = False
+
+
+class VerdictRow(WrittenVerdict):
+    """A row of a file of verdicts: what a judge said of a behavior's completion in one cell."""
+
+    perturbation: str
+    level: str
+    draw: int
+    id: str
 
 
 OnDone = Callable[[Sequence[tuple[int, Verdict]]], None]

@@ -74,7 +74,11 @@ def score_layers(
                     halving(descend, 1)
                     return sums.tolist()
 
-                sums.copy_(torch.tensor(finished(journal, str(number), summed), dtype=sums.dtype))
+                sums.copy_(
+                    torch.tensor(
+                        finished(journal, str(number), list[float], summed), dtype=sums.dtype
+                    )
+                )
         finally:
             for handle in handles:
                 handle.remove()

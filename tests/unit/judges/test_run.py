@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from holdfast.data.outputs import CompletionRow
 from holdfast.data.templates import load_template
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_jsonl, write_json
@@ -228,17 +229,17 @@ def test_refusal_lists_are_the_published_ones() -> None:
 BEHAVIORS = [_behavior("zeta"), _behavior("alpha", "Some context")]
 
 
-def _completions() -> dict[str, list[dict[str, Any]]]:
-    def row(name: str, level: str, draw: int, completion: str, group: str = "behaviors") -> Any:
-        return {
-            "level": level,
-            "draw": draw,
-            "set": group,
-            "id": name,
-            "completion": completion,
-            "tokens": 3,
-            "finished": True,
-        }
+def _completions() -> dict[str, list[CompletionRow]]:
+    def row(name: str, level: str, draw: int, completion: str, group: Any = "behaviors") -> Any:
+        return CompletionRow(
+            level=level,
+            draw=draw,
+            set=group,
+            id=name,
+            completion=completion,
+            tokens=3,
+            finished=True,
+        )
 
     return {
         "weight_noise": [
@@ -287,7 +288,7 @@ def test_verdict_rows_are_sorted_whatever_the_order_of_completions(tmp_path: Pat
 
 def test_a_completion_of_an_unknown_behavior_is_an_error(tmp_path: Path) -> None:
     completions = _completions()
-    completions["none"][0]["id"] = "omega"
+    completions["none"][0] = completions["none"][0].model_copy(update={"id": "omega"})
     with pytest.raises(HoldfastError, match="none: a completion belongs to 'omega'"):
         _refusal_run(tmp_path / "a", completions)
 
@@ -312,8 +313,15 @@ def _harmbench_run(
     write_json(folder / "template.json", template)
     items = _items(count)
     completions = [
-        {"level": level, "draw": 0, "set": "behaviors", "id": item.behavior["id"]}
-        | {"completion": item.completion + more}
+        CompletionRow(
+            level=level,
+            draw=0,
+            set="behaviors",
+            id=item.behavior["id"],
+            completion=item.completion + more,
+            tokens=3,
+            finished=True,
+        )
         for item in items
         for level, more in levels.items()
     ]
