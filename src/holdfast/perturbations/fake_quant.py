@@ -13,7 +13,7 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.parameters import linear_modules, restored
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid, quantize_dequantize
-from holdfast.settings.perturbations import FakeQuant
+from holdfast.settings.quantization import FakeQuant
 
 
 def perturb(

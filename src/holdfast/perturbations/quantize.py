@@ -16,7 +16,7 @@ from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.files.manifest import artifact_hash
 from holdfast.numerics.rounding import Grid
 from holdfast.progress import track
-from holdfast.settings.perturbations import Gptq
+from holdfast.settings.quantization import Gptq
 
 Quantizer = Callable[[Grid, Path], None]  # from a weight grid to a folder with the copy
 
