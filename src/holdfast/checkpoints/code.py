@@ -52,8 +52,8 @@ def foreign_code_told(folder: str | Path) -> Iterator[None]:
 
 def _references(path: Path) -> Iterator[str]:
     """Yield the classes that ``auto_map`` of a settings file names."""
-    found: Any = read_json(path) if path.exists() else {}
-    places = found.get("auto_map") if isinstance(found, dict) else None
+    config: Any = read_json(path) if path.exists() else {}
+    places = config.get("auto_map") if isinstance(config, dict) else None
     for value in places.values() if isinstance(places, dict) else [places]:
         for reference in value if isinstance(value, list) else [value]:
             yield str(reference or "")

@@ -89,17 +89,17 @@ def _fill(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] | N
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        found = _within(sizes, {card: int(middle * room) for card, room in rooms.items()})
-        if found is None:
+        placed = _within(sizes, {card: int(middle * room) for card, room in rooms.items()})
+        if placed is None:
             low = middle
         else:
-            best, high = found, middle
+            best, high = placed, middle
     return best
 
 
 def _within(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] | None:
     """Fill one card after the other; None where the last is full before all blocks are placed."""
-    found: list[Device] = []
+    placed: list[Device] = []
     cards = iter(rooms.items())
     card, room = next(cards)
     for size in sizes:
@@ -109,8 +109,8 @@ def _within(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] |
                 return None
             card, room = following
         room -= size
-        found.append(card)
-    return found
+        placed.append(card)
+    return placed
 
 
 def _blocks(model: Any) -> list[tuple[list[str], int]]:

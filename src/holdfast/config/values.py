@@ -31,7 +31,7 @@ def check_values(config: Any) -> None:
             break
         if isinstance(value, Mapping):
             for key, entry in value.items():
-                waiting += [((*path, f"{key!s:.64}"), one) for one in (key, entry)]
+                waiting += [((*path, f"{key!s:.64}"), part) for part in (key, entry)]
         elif isinstance(value, list):
             waiting += [((*path, str(place)), entry) for place, entry in enumerate(value)]
         elif isinstance(value, str) and value != encodable(value):

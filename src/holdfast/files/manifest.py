@@ -37,13 +37,13 @@ def manifest_path(artifact: str | Path) -> Path:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that numbers depend on."""
-    found = {"holdfast": __version__}
+    installed = {"holdfast": __version__}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @functools.cache

@@ -47,10 +47,10 @@ class LmEvalTask(Frozen):
     def _both_or_none(self) -> LmEvalTask:
         if (self.data is None) != (self.config is None):
             raise ValueError("a local task needs `data` and `config`, one of lm-eval's own neither")
-        found = {*FOREIGN, "hf_evaluate"} & set(_keys(self.config or {}))
-        if found:
+        foreign = {*FOREIGN, "hf_evaluate"} & set(_keys(self.config or {}))
+        if foreign:
             raise ValueError(
-                f"`config` must not have `{min(found)}`, which takes code or data from elsewhere"
+                f"`config` must not have `{min(foreign)}`, which takes code or data from elsewhere"
             )
         return self
 
