@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -42,6 +42,9 @@ from holdfast.files.journal import Journal
 from holdfast.numerics.stream import STREAM, Key
 from holdfast.progress import track
 from holdfast.settings.stages import ZerothOrder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 STEPS = "steps.jsonl"  # of a killed job, in its scratch folder
 __all__ = ["PURPOSE", "STEPS", "apply", "make", "refine"]
@@ -70,7 +73,7 @@ def make(settings: ZerothOrder, task: Task) -> Refined:
 
 @torch.no_grad()
 def refine(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: ZerothOrder,
     *,
@@ -135,7 +138,7 @@ def _batches(
 
 
 def _advance(
-    model: Any,
+    model: PreTrainedModel,
     master: Master,
     batches: list[Batch],
     layer: int,
@@ -185,7 +188,7 @@ def _advance(
 
 
 def _losses(
-    model: Any,
+    model: PreTrainedModel,
     master: Master,
     batches: list[Batch],
     layer: int,

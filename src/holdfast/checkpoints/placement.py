@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import dispatch_model
@@ -17,6 +17,9 @@ from torch import nn
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 GIB = 2**30
 SHARE = 0.9  # of a card's free memory that may be planned with; the rest goes to fragments
@@ -36,7 +39,9 @@ def free_cards() -> dict[Device, int]:
     return {card: int(torch.cuda.mem_get_info(card)[0]) for card in cards}
 
 
-def device_map(model: Any, free: Mapping[Device, int], needed: int = 0) -> dict[str, Device]:
+def device_map(
+    model: PreTrainedModel, free: Mapping[Device, int], needed: int = 0
+) -> dict[str, Device]:
     """Return the card of every part of ``model`` by name, as ``from_pretrained`` takes it.
 
     Args:
@@ -66,7 +71,7 @@ def device_map(model: Any, free: Mapping[Device, int], needed: int = 0) -> dict[
     return {name: card for (names, _), card in zip(blocks, cards, strict=True) for name in names}
 
 
-def place(model: Any) -> Any:
+def place(model: PreTrainedModel) -> Any:
     """Move a loaded model to the cards that this process computes on; without any it stays.
 
     Raises:
@@ -113,7 +118,7 @@ def _within(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] |
     return placed
 
 
-def _blocks(model: Any) -> list[tuple[list[str], int]]:
+def _blocks(model: PreTrainedModel) -> list[tuple[list[str], int]]:
     """Return the parts that stay together, in the order of the forward pass, and their bytes.
 
     The first holds the embeddings and what has no weights, each decoder layer is one, the last

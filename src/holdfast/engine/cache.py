@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from holdfast.engine.loss import input_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 GROWTH = 64  # tokens of room added when a layer is full
 MIN_SHARED = 2  # tokens; a pass for fewer saves nothing
@@ -74,7 +77,7 @@ class PrefixLayer(DynamicLayer):
 
 
 @torch.no_grad()
-def prefix_cache(model: Any, tokens: Sequence[int]) -> DynamicCache | None:
+def prefix_cache(model: PreTrainedModel, tokens: Sequence[int]) -> DynamicCache | None:
     """Return a cache for batches of rows that all begin with ``tokens``, which are run once.
 
     None when there are fewer than two tokens, or when a layer attends to a window or keeps another

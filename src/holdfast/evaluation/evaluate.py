@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -37,6 +37,9 @@ from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.perturbation import noise_seed
 from holdfast.settings.perturbations import Perturbation
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 class Measured(NamedTuple):
     """What is measured of a cell: the answer to each prompt, perplexity, and accuracy by task."""
@@ -64,7 +67,9 @@ class Evaluation:
         self.prompts = read_prompts(behaviors, benign)
         self._text = perplexity
         self._tasks = tasks
-        self._cut: tuple[Any, Tensor] | None = None  # windows, and the tokenizer that cut them
+        self._cut: tuple[PreTrainedTokenizerBase, Tensor] | None = (
+            None  # windows, and the tokenizer that cut them
+        )
 
     def evaluate(
         self, load: Callable[[], AbstractContextManager[Loaded]], journal: Journal, cell: str

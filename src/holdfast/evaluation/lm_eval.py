@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,6 +13,9 @@ from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import read_jsonl
 from holdfast.settings.evaluation import LmEvalSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 METRICS = ("acc_norm", "acc")  # length-normalized accuracy where a task defines it
 SETTING = "utility.lm_eval.tasks"
@@ -48,7 +51,9 @@ class LmEval:
         for task in self._loaded.values():
             task.set_config(key="num_fewshot", value=0)
 
-    def evaluate(self, model: Any, tokenizer: Any) -> dict[str, ItemScores]:
+    def evaluate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, ItemScores]:
         """Return the scores of every task.
 
         A group that lm-eval weighs by size (mmlu) is the items of all its tasks, so that the mean
@@ -65,7 +70,9 @@ class LmEval:
                 pass  # leaving the handler first frees what the failed pass held
             self._rows = self._halving.halve(self._rows)
 
-    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, ItemScores]:
+    def _evaluate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, ItemScores]:
         from lm_eval.evaluator import evaluate
         from lm_eval.models.huggingface import HFLM
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,8 +22,11 @@ from holdfast.engine.loss import token_nll
 from holdfast.errors import HoldfastError
 from holdfast.progress import track
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-def windows(tokenizer: Any, rows: Sequence[str], window: int) -> Tensor:
+
+def windows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[str], window: int) -> Tensor:
     """Return token ids [windows, window]; HoldfastError when the text fills no window.
 
     The tokenizer puts its beginning-of-sequence token, if it has one, before the first row only.
@@ -39,7 +42,7 @@ def windows(tokenizer: Any, rows: Sequence[str], window: int) -> Tensor:
 
 
 @torch.no_grad()
-def window_nll(model: Any, ids: Tensor, batch_size: int = 1) -> Windows:
+def window_nll(model: PreTrainedModel, ids: Tensor, batch_size: int = 1) -> Windows:
     """Return the mean NLL of each window, and its predicted tokens.
 
     ``ids`` is [windows, window]. Logits are taken to float32 before the softmax, in bounded pieces.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +26,9 @@ from holdfast.numerics.stream import key
 from holdfast.progress import track
 from holdfast.settings.base import Strict
 from holdfast.settings.gap import GapSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PURPOSE = "robustness_gap"
 
@@ -62,7 +65,12 @@ class Gap(Around):
 
 @torch.no_grad()
 def measure(
-    model: Any, batches: Sequence[Batch], settings: GapSettings, *, seed: int, journal: Journal
+    model: PreTrainedModel,
+    batches: Sequence[Batch],
+    settings: GapSettings,
+    *,
+    seed: int,
+    journal: Journal,
 ) -> Around:
     """Return what there is around ``model``, which is left as it was, bit for bit.
 
@@ -113,7 +121,7 @@ def measure(
 
 
 def _square(
-    model: Any,
+    model: PreTrainedModel,
     batches: Sequence[Batch],
     rho: float,
     copies: int,

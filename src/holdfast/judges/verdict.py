@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from holdfast.settings.base import Strict
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Outcome = Literal["yes", "no", "unparsed"]
 
@@ -60,7 +63,9 @@ class VerdictRow(WrittenVerdict):
 
 
 OnDone = Callable[[Sequence[tuple[int, Verdict]]], None]
-LoadModel = Callable[[], tuple[Any, Any]]  # -> a causal language model and its tokenizer
+LoadModel = Callable[
+    [], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"
+]  # -> a causal language model and its tokenizer
 
 
 class Reader(Protocol):
@@ -85,7 +90,7 @@ class Given:
     template: Path | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
 
-    def loaded(self) -> tuple[Any, Any]:
+    def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return the judge's model and tokenizer, which its settings name."""
         assert self.load_model is not None
         return self.load_model()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,13 +20,16 @@ from holdfast.numerics.stream import key
 from holdfast.progress import track
 from holdfast.settings.selections import Robustness
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Probe = tuple[int, int | str]  # a layer, and how it is perturbed: the draw, or "quant"
 BASE: Probe = (-1, "base")
 
 
 @torch.no_grad()
 def score_layers(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: Robustness,
     *,
@@ -80,7 +83,9 @@ def score_layers(
     )
 
 
-def _probes(model: Any, layer: int, settings: Robustness, seed: int) -> Iterator[int | str]:
+def _probes(
+    model: PreTrainedModel, layer: int, settings: Robustness, seed: int
+) -> Iterator[int | str]:
     """Perturb one layer in each way in turn, and name it: the draw, then "quant"."""
     parameters = layer_parameters(model, [layer])
     with restored(parameters) as kept:

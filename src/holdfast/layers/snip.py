@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,10 +22,13 @@ from holdfast.files.journal import Journal, finished
 from holdfast.progress import track
 from holdfast.settings.selections import Snip
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 @torch.enable_grad()
 def score_layers(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: Snip,
     *,
@@ -89,7 +92,7 @@ def score_layers(
 
 
 @contextmanager
-def _only_these_learn(model: Any, weights: list[Tensor]) -> Iterator[None]:
+def _only_these_learn(model: PreTrainedModel, weights: list[Tensor]) -> Iterator[None]:
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.requires_grad_(False)
     for weight in weights:

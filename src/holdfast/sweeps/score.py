@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import JsonValue
@@ -49,6 +49,9 @@ from holdfast.sweeps.validation import (
     Scores,
     ValidationCell,
 )
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 VALIDATION_DRAW = 500  # the first draw of validation's noise: no reported number meets it
 
@@ -97,7 +100,7 @@ class Points:
                 for name, parameter in model.named_parameters():
                     parameter.copy_(self._before[name])
 
-    def _move(self, model: Any) -> float:
+    def _move(self, model: PreTrainedModel) -> float:
         squares = [
             float((parameter.detach().cpu().float() - self._before[name].float()).square().sum())
             for name, parameter in model.named_parameters()
@@ -110,7 +113,7 @@ class Points:
 
 @torch.no_grad()
 def robustness_gap(
-    model: Any, batches: Sequence[Batch], rho: float, draws: int, seed: int
+    model: PreTrainedModel, batches: Sequence[Batch], rho: float, draws: int, seed: int
 ) -> tuple[float, list[float]]:
     """Return f(theta) and, draw by draw, f(theta + rho v) - f(theta), in nats a response token.
 
