@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -29,7 +29,7 @@ FACTORS = "factors.safetensors"
 LEFT, RIGHT = ".left", ".right"
 
 
-def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> Usage | None:
+def make(made: Path, settings: Lox, *, other: Path, **_: object) -> Usage | None:
     """Keep the factors that this rank has of those in ``other``; at rank 0 there are none.
 
     Returns what the decomposition took, which every LoX arm counts as its own.

@@ -7,7 +7,7 @@ and by the same amount whatever was moved, as a change of type alone would do.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def make(_made: Path, _settings: Recast, **_: Any) -> None:
+def make(_made: Path, _settings: Recast, **_: object) -> None:
     """Keep nothing: the arm's record says it all."""
 
 

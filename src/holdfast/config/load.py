@@ -106,7 +106,7 @@ def describe(detail: ErrorDetails) -> str:
             return f"{where}: {_short(value)} is wrong: {message}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

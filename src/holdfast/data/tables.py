@@ -102,7 +102,7 @@ def _value(path: Path, number: int, row: Row, name: str) -> Any:
     return row[name]
 
 
-def _check_row(path: Path, number: int, row: Any) -> None:
+def _check_row(path: Path, number: int, row: object) -> None:
     if not isinstance(row, dict):
         raise HoldfastError(f"{path}: every row must be an object or a string")
     try:

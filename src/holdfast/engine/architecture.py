@@ -77,5 +77,5 @@ def _changed_input(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Ite
         handle.remove()
 
 
-def _hand_on(hidden_states: Tensor, *_inputs: Any, **_named: Any) -> Tensor:
+def _hand_on(hidden_states: Tensor, *_inputs: object, **_named: object) -> Tensor:
     return hidden_states

@@ -23,7 +23,7 @@ class RoomyLayer(DynamicLayer):
     """Keys and values of one layer, views of tensors with room for the tokens to come."""
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Append states of shape [rows, heads, new tokens, head size]; return all of them."""
         if not self.is_initialized:
@@ -66,7 +66,7 @@ class PrefixLayer(DynamicLayer):
         self.keys, self.values = keys, values
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Return the states of shape [rows, heads, new tokens, head size] after the shared ones."""
         rows = len(key_states)

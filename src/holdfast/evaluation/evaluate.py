@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -173,7 +173,7 @@ def weights_digest(lineage: Sequence[str]) -> str:
     return text_digest(json.dumps([artifact_hash(folder) for folder in lineage]))
 
 
-def cell_journal(scratch: Path, perturbation: str, weights: str, generation: Any) -> Journal:
+def cell_journal(scratch: Path, perturbation: str, weights: str, generation: object) -> Journal:
     """Return the journal of an arm's cells under a perturbation; ``scratch`` is the arm's.
 
     What else a cell depends on is in its keys, so that new cells find the others. It begins with

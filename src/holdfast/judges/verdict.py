@@ -88,7 +88,7 @@ class Given:
 
     load_model: LoadModel | None = None
     template: Path | None = None
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=dict)
 
     def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return the judge's model and tokenizer, which its settings name."""

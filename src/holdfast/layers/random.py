@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def score_layers(
-    _model: PreTrainedModel, _examples: Any, settings: Random, *, layers: Sequence[int], **_: Any
+    _model: PreTrainedModel,
+    _examples: object,
+    settings: Random,
+    *,
+    layers: Sequence[int],
+    **_: object,
 ) -> dict[str, float]:
     """Return uniform scores in [0, 1) of all decoder ``layers``, the same for the same seed."""
     generator = torch.Generator().manual_seed(settings.seed)

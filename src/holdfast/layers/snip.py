@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def score_layers(
     settings: Snip,
     *,
     journal: Journal | None = None,
-    **_: Any,
+    **_: object,
 ) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one backward pass each.
 

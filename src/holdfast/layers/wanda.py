@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def score_layers(
-    model: PreTrainedModel, examples: Sequence[Example], settings: Wanda, **_: Any
+    model: PreTrainedModel, examples: Sequence[Example], settings: Wanda, **_: object
 ) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one forward pass in all.
 

@@ -61,7 +61,7 @@ def activation_noise(
 def _noise_hook(text: _TextHash, alpha: float, scope: str, name: str) -> Any:
     dimension = -1 if scope == "token" else None
 
-    def hook(_layer: nn.Module, _inputs: Any, output: Any) -> Any:
+    def hook(_layer: nn.Module, _inputs: object, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output
         rows = text.prefix.to(hidden.device).flatten()
         noise = normal_rows(rows, hidden.shape[-1], text.key, name).view(hidden.shape)
@@ -98,7 +98,7 @@ class _TextHash:
         hashes = keyed_hash((self._count << 32) + tokens, self.key, "text") * real
         self.prefix = seen + hashes.cumsum(dim=1)
 
-    def after(self, _decoder: nn.Module, _inputs: Any, output: Any) -> None:
+    def after(self, _decoder: nn.Module, _inputs: object, output: Any) -> None:
         cache = output.past_key_values if hasattr(output, "past_key_values") else None
         if cache is None:
             return

@@ -76,7 +76,7 @@ def _padding(path: str, tokens: dict[str, Any]) -> Finding:
     )
 
 
-def _text(token: Any) -> str:
+def _text(token: object) -> str:
     return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
 
 

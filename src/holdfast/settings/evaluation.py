@@ -74,7 +74,7 @@ class LmEvalSettings(Frozen):
         return self
 
 
-def _keys(value: Any) -> Iterator[str]:
+def _keys(value: dict[str, Any] | list[Any]) -> Iterator[str]:
     """Yield the keys of nested dictionaries and lists."""
     if isinstance(value, dict):
         yield from value
