@@ -70,11 +70,11 @@ def sensitivity(bench: Bench) -> Iterator[Result]:
         layers = [0, count // 2, count - 1]
         scores = score_layers(bench.model, examples, settings, layers=layers, seed=SEED)
         ours = [
-            scores["loss"] + increase
+            scores.loss + increase
             for layer in layers
             for increase in (
-                *scores["layers"][str(layer)]["noise"],
-                scores["layers"][str(layer)]["quant"],
+                *scores.layers[str(layer)].noise,
+                scores.layers[str(layer)].quant,
             )
         ]
         expected = by_model(

@@ -27,5 +27,5 @@ class Diverged(HoldfastError):  # noqa: N818 (what happened, not what to mend)
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the candidate closest to ``name``, or ``""``."""
-    found = difflib.get_close_matches(name[:80], list(candidates), n=1, cutoff=0.5)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    match = difflib.get_close_matches(name[:80], list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else ""

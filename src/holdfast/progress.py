@@ -50,8 +50,8 @@ def follow(terminal: int, heading: str) -> None:
 
 def last_line(log: str) -> str | None:
     """Return the last report in a log's text, if there is one."""
-    found = [match.group() for match in _LINE.finditer(log)]
-    return found[-1] if found else None
+    lines = [match.group() for match in _LINE.finditer(log)]
+    return lines[-1] if lines else None
 
 
 @dataclass(eq=False)

@@ -7,14 +7,16 @@ with job(snakemake) as (judges, perturbations):
     from pydantic import TypeAdapter
 
     from holdfast.arms.load import loader_of
+    from holdfast.data.outputs import CompletionRow
     from holdfast.files.atomic import read_jsonl
     from holdfast.files.manifest import artifact_hash
+    from holdfast.files.typed import read_rows
     from holdfast.judges.run import Completions, judge_completions
     from holdfast.judges.verdict import Given
     from holdfast.settings.judges import Judge
 
     given = snakemake.input
-    rows = [read_jsonl(path) for path in given.completions]
+    rows = [read_rows(CompletionRow, path) for path in given.completions]
     models, templates, outputs = map(iter, (given.models, given.templates, snakemake.output))
     for name, settings in TypeAdapter(dict[str, Judge]).validate_python(judges).items():
         folder = next(models) if settings.needs_model else None

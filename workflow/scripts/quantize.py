@@ -4,7 +4,7 @@ from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings,):
     from holdfast.perturbations.quantize import make_quantized
-    from holdfast.settings.perturbations import Gptq
+    from holdfast.settings.quantization import Gptq
 
     make_quantized(
         Gptq.model_validate(settings),

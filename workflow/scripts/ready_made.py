@@ -4,7 +4,7 @@ from holdfast.jobs.frame import job
 
 with job(snakemake) as (settings,):
     from holdfast.perturbations.checkpoint import prepare_checkpoints
-    from holdfast.settings.perturbations import Checkpoint
+    from holdfast.settings.quantization import Checkpoint
 
     prepare_checkpoints(
         Checkpoint.model_validate(settings),

@@ -21,7 +21,7 @@ import signal
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, multiprocessing
@@ -38,12 +38,15 @@ from holdfast.engine.loss import input_device, response_nll
 from holdfast.errors import HoldfastError
 from holdfast.settings.stages import FirstOrder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 HOST = "127.0.0.1"
 TIMEOUT = timedelta(hours=4)  # for the writing of a state; a dead process is noticed at once
 
 
 def train_on_ranks(
-    load: Callable[[], tuple[Any, Sequence[Example]]],
+    load: Callable[[], tuple[PreTrainedModel, Sequence[Example]]],
     settings: FirstOrder,
     *,
     seed: int,
@@ -85,7 +88,7 @@ def _rank(
     rank: int,
     count: int,
     port: int,
-    load: Callable[[], tuple[Any, Sequence[Example]]],
+    load: Callable[[], tuple[PreTrainedModel, Sequence[Example]]],
     settings: FirstOrder,
     seed: int,
     scratch: Path,
@@ -126,7 +129,7 @@ def _rank(
 
 
 def _train(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: FirstOrder,
     seed: int,
@@ -144,7 +147,7 @@ def _train(
 
 
 @torch.no_grad()
-def shard(model: Any, mesh: DeviceMesh, compute: str) -> None:
+def shard(model: PreTrainedModel, mesh: DeviceMesh, compute: str) -> None:
     """Keep only this process's shard of each parameter, in float32, and let it train.
 
     Decoder layers are gathered one by one, in the type ``compute``. So that the hidden states
@@ -176,7 +179,9 @@ class _Rank:
 
     alone = False
 
-    def __init__(self, model: Any, mesh: DeviceMesh, compute: str, filler: Example) -> None:
+    def __init__(
+        self, model: PreTrainedModel, mesh: DeviceMesh, compute: str, filler: Example
+    ) -> None:
         self.model = model
         self.first = mesh.get_rank() == 0
         self._mesh = mesh

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from holdfast.errors import Diverged
 from holdfast.settings.stages import FirstOrder, ZerothOrder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 ADVICE = ("learning_rate", "max_grad_norm", "weight_decay", "momentum")
 
 
-def require_finite(model: Any, stage: str, settings: FirstOrder | ZerothOrder) -> None:
+def require_finite(model: PreTrainedModel, stage: str, settings: FirstOrder | ZerothOrder) -> None:
     """Raise Diverged when a stored weight is no finite number, though every loss was.
 
     The last step may have moved it, or rounding to the 16 bits of its type made it infinite.

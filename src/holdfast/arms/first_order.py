@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -34,6 +34,9 @@ from holdfast.errors import Diverged
 from holdfast.progress import track
 from holdfast.settings.stages import FirstOrder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def make(settings: FirstOrder, task: Task) -> Trained:
     """Train the task's parent, in this process or, the same up to rounding, in several.
@@ -55,13 +58,13 @@ def make(settings: FirstOrder, task: Task) -> Trained:
     return Trained(meter.usage, loaded, history)
 
 
-def _model_and_examples(task: Task) -> tuple[Any, list[Example]]:
+def _model_and_examples(task: Task) -> tuple[PreTrainedModel, list[Example]]:
     loaded, examples = task.load()
     return loaded.model, examples
 
 
 def train(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: FirstOrder,
     *,
@@ -96,7 +99,7 @@ def train(
 class Process(Protocol):
     """A process's part in training: which rows it takes, and what it tells the others."""
 
-    model: Any
+    model: PreTrainedModel
     first: bool  # whether this process reports and writes
     alone: bool
 
@@ -124,7 +127,7 @@ class OneProcess:
 
     first = alone = True
 
-    def __init__(self, model: Any, accelerator: Accelerator) -> None:
+    def __init__(self, model: PreTrainedModel, accelerator: Accelerator) -> None:
         self.model = model
         self._accelerator = accelerator
 
@@ -209,7 +212,7 @@ def _step(
     return TrainingStep(step, loss, tokens, settings.learning_rate * factor, norm)
 
 
-def make_optimizer(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
+def make_optimizer(model: PreTrainedModel, settings: FirstOrder) -> torch.optim.Optimizer:
     """Return SGD, as in Table 5, or AdamW."""
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(
@@ -228,7 +231,7 @@ def make_optimizer(model: Any, settings: FirstOrder) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
+def accelerated(model: PreTrainedModel, settings: FirstOrder) -> Iterator[Accelerator]:
     """Let accelerate run the model's forward passes in the type that ``compute`` names."""
     AcceleratorState._reset_state()  # another training in this process may have used another type
     # The cache keeps a 16-bit copy of every weight to the end of a forward pass. Checkpointing
@@ -247,7 +250,7 @@ def accelerated(model: Any, settings: FirstOrder) -> Iterator[Accelerator]:
 
 
 @contextmanager
-def float32_parameters(model: Any) -> Iterator[None]:
+def float32_parameters(model: PreTrainedModel) -> Iterator[None]:
     """Let every parameter learn in float32, and round it to its own type at the end."""
     types = {name: parameter.dtype for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
@@ -262,7 +265,7 @@ def float32_parameters(model: Any) -> Iterator[None]:
 
 
 @contextmanager
-def training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
+def training_mode(model: PreTrainedModel, checkpointing: bool) -> Iterator[None]:
     """Put the model into training mode, with or without gradient checkpointing, and back."""
     was_training = model.training
     model.train()
@@ -277,7 +280,7 @@ def training_mode(model: Any, checkpointing: bool) -> Iterator[None]:
 
 
 def identify(
-    model: Any, examples: Sequence[Example], settings: FirstOrder, seed: int, *more: Any
+    model: PreTrainedModel, examples: Sequence[Example], settings: FirstOrder, seed: int, *more: Any
 ) -> str:
     """Digest what the result depends on, so that no other run's state is taken up."""
     parts = (fingerprint(model), settings.model_dump(), seed, digest(examples), *more)

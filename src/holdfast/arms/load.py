@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -31,6 +31,9 @@ from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
 from holdfast.numerics.stream import STREAM
 from holdfast.settings.arms import STAGES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def load_arm(
@@ -79,7 +82,7 @@ def loader_of(folder: str | Path) -> Callable[[], tuple[PreTrainedModel, Tokeniz
     return load
 
 
-def apply_move(model: Any, folder: Path) -> None:
+def apply_move(model: PreTrainedModel, folder: Path) -> None:
     """Put the move stored in ``folder`` on ``model``, its parent, in place."""
     record = arm_record(folder)
     stage_module(record.stage).apply(model, folder, record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,11 +22,14 @@ from holdfast.engine.cost import Usage, measured
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.settings.stages import Lox
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 FACTORS = "factors.safetensors"
 LEFT, RIGHT = ".left", ".right"
 
 
-def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> Usage | None:
+def make(made: Path, settings: Lox, *, other: Path, **_: object) -> Usage | None:
     """Keep the factors that this rank has of those in ``other``; at rank 0 there are none.
 
     Returns what the decomposition took, which every LoX arm counts as its own.
@@ -38,7 +41,7 @@ def make(made: Path, settings: Lox, *, other: Path, **_: Any) -> Usage | None:
     return checked(Usage, read_json(path), str(path))
 
 
-def apply(model: Any, folder: Path, record: ArmRecord) -> None:
+def apply(model: PreTrainedModel, folder: Path, record: ArmRecord) -> None:
     """Extrapolate by the factors kept, or, without any, from the arm before alignment."""
     settings = record.settings_of(Lox, folder)
     if record.other:
@@ -64,7 +67,9 @@ def cost_of_factors(folder: Path) -> Path:
 
 
 @torch.no_grad()
-def change_factors(aligned: Any, base: Any, rank: int, device: torch.device) -> dict[str, Tensor]:
+def change_factors(
+    aligned: PreTrainedModel, base: PreTrainedModel, rank: int, device: torch.device
+) -> dict[str, Tensor]:
     """Return the top ``rank`` factors of every tensor's change, from one decomposition each.
 
     ``<name>.left`` is U S, [rows, rank], and ``<name>.right`` V^T, [rank, columns], in float32 on
@@ -88,7 +93,7 @@ def first_factors(factors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]
 
 
 @torch.no_grad()
-def extrapolate(model: Any, factors: Mapping[str, Tensor], settings: Lox) -> None:
+def extrapolate(model: PreTrainedModel, factors: Mapping[str, Tensor], settings: Lox) -> None:
     """Add coefficient * U_k S_k V_k^T to ``model``, in place; each sum is rounded once."""
     parameters = dict(model.named_parameters())
     for name in (name.removesuffix(LEFT) for name in factors if name.endswith(LEFT)):
@@ -98,7 +103,7 @@ def extrapolate(model: Any, factors: Mapping[str, Tensor], settings: Lox) -> Non
 
 
 @torch.no_grad()
-def extrapolate_fully(model: Any, base: Any, settings: Lox) -> None:
+def extrapolate_fully(model: PreTrainedModel, base: PreTrainedModel, settings: Lox) -> None:
     """Add coefficient * (model - base) to ``model``, in place: LoX with every direction."""
     parameters = dict(model.named_parameters())
     for name, change in _changes(model, base):
@@ -110,7 +115,7 @@ def _add(parameter: Tensor, change: Tensor, coefficient: float) -> None:
     parameter.copy_(moved)
 
 
-def _changes(aligned: Any, base: Any) -> Iterator[tuple[str, Tensor]]:
+def _changes(aligned: PreTrainedModel, base: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """Yield the float32 change, [rows, columns], of every tensor of more than one dimension."""
     before = dict(base.named_parameters())
     for name, parameter in aligned.named_parameters():

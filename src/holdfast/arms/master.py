@@ -62,7 +62,9 @@ class Master:
     def keep(self, directions: Sequence[Key]) -> None:
         """Draw at once what ``KEPT_ELEMENTS`` hold of a step's directions, until its update."""
         room = limits.KEPT_ELEMENTS // self.dimension - len(self._kept)
-        drawn = [one for one in directions if one not in self._kept][: max(room, 0)]
+        drawn = [direction for direction in directions if direction not in self._kept][
+            : max(room, 0)
+        ]
         self._kept |= {direction: {} for direction in drawn}
         for name, value in self._values.items():
             stack = normals(value.shape, drawn, name, value.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -17,6 +17,9 @@ from holdfast.numerics.noise import add_normal_, normal
 from holdfast.numerics.stream import Key, key
 from holdfast.settings.base import Strict
 from holdfast.settings.stages import RandomMove
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PURPOSE = "random_move"
 MOVE = "move.json"
@@ -42,13 +45,15 @@ def make(made: Path, settings: RandomMove, *, parent: Path, other: Path, seed: i
     write_json(made / MOVE, measure_move(before, moved, seed, settings.draw).model_dump())
 
 
-def apply(model: Any, folder: Path, _record: ArmRecord) -> None:
+def apply(model: PreTrainedModel, folder: Path, _record: ArmRecord) -> None:
     """Add the described move; HoldfastError when its description is damaged."""
     random_move(model, checked(DescribedMove, read_json(folder / MOVE), str(folder / MOVE)))
 
 
 @torch.no_grad()
-def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> DescribedMove:
+def measure_move(
+    parent: PreTrainedModel, moved: PreTrainedModel, seed: int, draw: int
+) -> DescribedMove:
     """Return the random move: its key, its tensors, and the scale of its noise.
 
     Its Euclidean norm is that of the difference between ``moved`` and ``parent``, two models of the
@@ -74,7 +79,7 @@ def measure_move(parent: Any, moved: Any, seed: int, draw: int) -> DescribedMove
 
 
 @torch.no_grad()
-def random_move(model: Any, move: DescribedMove) -> None:
+def random_move(model: PreTrainedModel, move: DescribedMove) -> None:
     """Add the described move to ``model``, in place; HoldfastError when a tensor is not there."""
     direction = key(move.seed, PURPOSE, direction=move.draw)
     parameters = dict(model.named_parameters())

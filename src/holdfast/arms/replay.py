@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,16 +16,19 @@ from holdfast.files.atomic import read_json
 from holdfast.numerics.stream import STREAM, Key, key
 from holdfast.settings.stages import ZerothOrder
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 PURPOSE = "zeroth_order"
 
 
-def apply(model: Any, folder: Path, _record: ArmRecord) -> None:
+def apply(model: PreTrainedModel, folder: Path, _record: ArmRecord) -> None:
     """Replay the log in an arm's folder on its parent."""
     replay(model, read_json(folder / REPLAY_LOG))
 
 
 @torch.no_grad()
-def replay(model: Any, log: dict[str, Any]) -> None:
+def replay(model: PreTrainedModel, log: dict[str, Any]) -> None:
     """Move ``model``, the parent of the logged arm, to the logged weights, in place.
 
     Bit-identical to ``refine`` on the same kind of device, and equal up to float32 rounding on

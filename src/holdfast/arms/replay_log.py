@@ -4,7 +4,7 @@ log would quietly make other weights."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -73,7 +73,7 @@ class ReplayLog(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _settings_are_all_there(cls, log: Any) -> Any:
+    def _settings_are_all_there(cls, log: object) -> object:
         settings = log.get("settings") if isinstance(log, Mapping) else None
         given = set(settings) if isinstance(settings, Mapping) else set(ZerothOrder.model_fields)
         if missing := set(ZerothOrder.model_fields) - given:
@@ -93,7 +93,7 @@ class ReplayLog(Strict):
         return self
 
 
-def replay_log(written: Any, stream: int) -> ReplayLog:
+def replay_log(written: object, stream: int) -> ReplayLog:
     """Return a log as it was read, checked.
 
     Raises:

@@ -13,7 +13,7 @@ from holdfast.settings.stages import SignFlip
 __all__ = ["apply", "flip_signs", "make"]
 
 
-def make(made: Path, _settings: SignFlip, *, other: Path, **_: Any) -> None:
+def make(made: Path, _settings: SignFlip, *, other: Path, **_: object) -> None:
     """Keep the log of the arm in ``other``, its scalars negated."""
     write_json(made / REPLAY_LOG, flip_signs(read_json(other / REPLAY_LOG)))
 

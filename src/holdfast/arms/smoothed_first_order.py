@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -33,6 +33,9 @@ from holdfast.engine.cost import measured
 from holdfast.engine.parameters import layer_parameters, put_noise, restored
 from holdfast.numerics.stream import key
 from holdfast.settings.stages import SmoothedFirstOrder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PURPOSE = "smoothed_first_order"
 
@@ -57,7 +60,7 @@ def make(settings: SmoothedFirstOrder, task: Task) -> Trained:
 
 
 def train_smoothed(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: SmoothedFirstOrder,
     *,
@@ -90,7 +93,7 @@ class _Smoothed(OneProcess):
 
     def __init__(
         self,
-        model: Any,
+        model: PreTrainedModel,
         accelerator: Accelerator,
         settings: SmoothedFirstOrder,
         trained: dict[str, torch.nn.Parameter],

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from holdfast.arms.load import load_arm
 from holdfast.arms.training_state import TrainingStep
 from holdfast.checkpoints.load import Loaded, Needs
+from holdfast.data.outputs import SelectionFile
 from holdfast.engine.batches import Example, encode_pairs
 from holdfast.engine.cost import Usage
-from holdfast.files.atomic import read_json, read_jsonl
+from holdfast.files.atomic import read_jsonl
+from holdfast.files.typed import read_typed
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Task:
     @property
     def layers(self) -> list[int] | None:
         """The decoder layers that may move; None: every parameter."""
-        return read_json(self.selection)["top"] if self.selection else None
+        return read_typed(SelectionFile, self.selection).top if self.selection else None
 
     def load(self, needs: Needs | None = None) -> tuple[Loaded, list[Example]]:
         """Return the parent and the encoded pairs."""

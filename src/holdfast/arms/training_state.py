@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from holdfast.checkpoints.state import read_state
 from holdfast.files.atomic import atomic_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CHECKPOINT = "training.pt"
 KEYS = ("identity", "parameters", "optimizer", "history")
@@ -31,7 +34,7 @@ class TrainingStep:
 def save_state(
     path: Path,
     identity: str,
-    model: Any,
+    model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     history: list[TrainingStep],
     *,
@@ -60,7 +63,7 @@ def save_state(
 def load_state(
     path: Path,
     identity: str,
-    model: Any,
+    model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     *,
     part: Callable[[Tensor, Tensor], Tensor],
@@ -83,7 +86,7 @@ def load_state(
 
 
 @torch.no_grad()
-def load_trained(path: Path, model: Any) -> list[TrainingStep]:
+def load_trained(path: Path, model: PreTrainedModel) -> list[TrainingStep]:
     """Round the parameters of a finished training into ``model``, one by one; return its steps."""
     state = read_state(path, KEYS, mmap=True)
     for name, parameter in model.named_parameters():

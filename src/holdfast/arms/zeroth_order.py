@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,7 +30,6 @@ from holdfast.arms.replay import PURPOSE, apply, apply_step, step_keys
 from holdfast.arms.replay_log import Curvature, Step
 from holdfast.arms.schedule import rate_factor, sample_indices
 from holdfast.arms.task import Refined, Task
-from holdfast.checkpoints.records import checked
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Batch, Example, digest, make_batches
 from holdfast.engine.cost import measured
@@ -43,6 +42,9 @@ from holdfast.files.journal import Journal
 from holdfast.numerics.stream import STREAM, Key
 from holdfast.progress import track
 from holdfast.settings.stages import ZerothOrder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 STEPS = "steps.jsonl"  # of a killed job, in its scratch folder
 __all__ = ["PURPOSE", "STEPS", "apply", "make", "refine"]
@@ -71,7 +73,7 @@ def make(settings: ZerothOrder, task: Task) -> Refined:
 
 @torch.no_grad()
 def refine(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: ZerothOrder,
     *,
@@ -105,7 +107,7 @@ def refine(
     steps: list[Step] = []
     for step in track(range(settings.steps), "zeroth-order refinement"):
         if str(step) in finished:
-            entry = checked(Step, finished[str(step)], str(journal))
+            entry = finished.read(str(step), Step)
             apply_step(master, entry, settings, seed)
         else:
             batches = _batches(examples, settings, step, seed)
@@ -114,10 +116,10 @@ def refine(
                     model, master, batches, min(layers or [0]), settings, step, seed
                 )
             if bent:
-                finished.append("curvature", bent.model_dump())
-            finished.append(str(step), entry.model_dump())
+                finished.append("curvature", bent)
+            finished.append(str(step), entry)
         steps.append(entry)
-    bent = checked(Curvature, finished.entries().get("curvature"), str(journal))
+    bent = finished.read("curvature", Curvature)
     return log | {
         "curvature": bent.model_dump(),
         "steps": [entry.model_dump() for entry in steps],
@@ -136,7 +138,7 @@ def _batches(
 
 
 def _advance(
-    model: Any,
+    model: PreTrainedModel,
     master: Master,
     batches: list[Batch],
     layer: int,
@@ -186,7 +188,7 @@ def _advance(
 
 
 def _losses(
-    model: Any,
+    model: PreTrainedModel,
     master: Master,
     batches: list[Batch],
     layer: int,

@@ -109,7 +109,7 @@ def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
             config: Any = AutoConfig.from_pretrained(
                 checkpoint, trust_remote_code=settings.trust_remote_code
             )
-        found = int(config.get_text_config().num_hidden_layers)
+        layers = int(config.get_text_config().num_hidden_layers)
     except HoldfastError as error:
         raise HoldfastError(f"{setting}.{settings.kind}: {error}") from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
@@ -117,12 +117,12 @@ def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
             f"{setting}.{settings.kind}: {checkpoint / 'config.json'} is not that of a language"
             f" model known here ({_first_line(error)})"
         ) from None
-    if settings.layer_count is not None and settings.layer_count != found:
+    if settings.layer_count is not None and settings.layer_count != layers:
         raise HoldfastError(
             f"{setting}.layers: {settings.layer_count} does not match the checkpoint, which has"
-            f" {found} decoder layers; write layers: {found}"
+            f" {layers} decoder layers; write layers: {layers}"
         )
-    return found
+    return layers
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import dispatch_model
@@ -17,6 +17,9 @@ from torch import nn
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 GIB = 2**30
 SHARE = 0.9  # of a card's free memory that may be planned with; the rest goes to fragments
@@ -36,7 +39,9 @@ def free_cards() -> dict[Device, int]:
     return {card: int(torch.cuda.mem_get_info(card)[0]) for card in cards}
 
 
-def device_map(model: Any, free: Mapping[Device, int], needed: int = 0) -> dict[str, Device]:
+def device_map(
+    model: PreTrainedModel, free: Mapping[Device, int], needed: int = 0
+) -> dict[str, Device]:
     """Return the card of every part of ``model`` by name, as ``from_pretrained`` takes it.
 
     Args:
@@ -66,7 +71,7 @@ def device_map(model: Any, free: Mapping[Device, int], needed: int = 0) -> dict[
     return {name: card for (names, _), card in zip(blocks, cards, strict=True) for name in names}
 
 
-def place(model: Any) -> Any:
+def place(model: PreTrainedModel) -> Any:
     """Move a loaded model to the cards that this process computes on; without any it stays.
 
     Raises:
@@ -89,17 +94,17 @@ def _fill(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] | N
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        found = _within(sizes, {card: int(middle * room) for card, room in rooms.items()})
-        if found is None:
+        placed = _within(sizes, {card: int(middle * room) for card, room in rooms.items()})
+        if placed is None:
             low = middle
         else:
-            best, high = found, middle
+            best, high = placed, middle
     return best
 
 
 def _within(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] | None:
     """Fill one card after the other; None where the last is full before all blocks are placed."""
-    found: list[Device] = []
+    placed: list[Device] = []
     cards = iter(rooms.items())
     card, room = next(cards)
     for size in sizes:
@@ -109,11 +114,11 @@ def _within(sizes: Sequence[int], rooms: Mapping[Device, int]) -> list[Device] |
                 return None
             card, room = following
         room -= size
-        found.append(card)
-    return found
+        placed.append(card)
+    return placed
 
 
-def _blocks(model: Any) -> list[tuple[list[str], int]]:
+def _blocks(model: PreTrainedModel) -> list[tuple[list[str], int]]:
     """Return the parts that stay together, in the order of the forward pass, and their bytes.
 
     The first holds the embeddings and what has no weights, each decoder layer is one, the last

@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
@@ -52,7 +59,7 @@ class ArmRecord(BaseModel):
 
     stage: Annotated[str, AfterValidator(_known_stage)]
     parent: PathName
-    settings: dict[str, Any] = {}
+    settings: dict[str, JsonValue] = {}
     other: PathName | None = None  # a folder besides the parent that loading the arm reads
 
     def settings_of(self, stage: type[T], folder: Path) -> T:
@@ -60,7 +67,7 @@ class ArmRecord(BaseModel):
         return checked(stage, self.settings, str(folder / ARM_FILE))
 
 
-def checked(kind: type[T], written: Any, what: str) -> T:
+def checked(kind: type[T], written: object, what: str) -> T:
     """Return what was ``written`` as a ``kind``; HoldfastError, headed by ``what``, if not."""
     try:
         return kind.model_validate(written)

@@ -38,8 +38,8 @@ def check_shards(folder: Path, setting: str) -> None:
 
 
 def _promised(index: Path, setting: str) -> dict[str, set[str]]:
-    found = read_json(index)
-    places = found.get("weight_map") if isinstance(found, dict) else None
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(places, dict):
         raise HoldfastError(f"{setting}: {index} has no `weight_map`; download it again")
     promised: dict[str, set[str]] = {}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,9 @@ from holdfast.config.references import check_references
 from holdfast.config.values import check_values
 from holdfast.errors import HoldfastError, nearest
 from holdfast.settings.run import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DATA_ROOT = "HOLDFAST_DATA"
 PLAIN = {int: "a whole number", float: "a number", str: "text"}
@@ -103,7 +106,7 @@ def describe(detail: ErrorDetails) -> str:
             return f"{where}: {_short(value)} is wrong: {message}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -117,7 +120,7 @@ def _among(choices: Iterable[str]) -> str:
     return f"; known: {', '.join(sorted(choices))}"
 
 
-def _keys(model: Any) -> list[str]:
+def _keys(model: PreTrainedModel) -> list[str]:
     if isinstance(model, type) and issubclass(model, BaseModel):
         return [field.alias or name for name, field in model.model_fields.items()]
     return []
@@ -147,7 +150,7 @@ def _walk(annotation: Any, location: tuple[int | str, ...]) -> tuple[Any, list[s
     return model, path, ""
 
 
-def _enter(annotation: Any, step: str) -> tuple[Any, Any]:
+def _enter(annotation: Any, step: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the type of ``annotation[step]`` and the settings model that was entered, if any."""
     members = _models(annotation)
     for member in members:

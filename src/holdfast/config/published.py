@@ -108,15 +108,15 @@ def place(
     A stage's cost, which has no perturbation, stands under the empty one.
     """
     levels = {level_name(ours): paper for ours, paper in names.levels.get(perturbation, {}).items()}
-    found = (
+    matches = (
         names.models.get(model),
         names.arms.get(arm),
         names.perturbations.get(perturbation) if perturbation else "",
         level_name(levels.get(level_name(level), level)),
         names.metrics.get(metric),
     )
-    known = tuple(name for name in found if name is not None)
-    return known if len(known) == len(found) else None
+    known = tuple(name for name in matches if name is not None)
+    return known if len(known) == len(matches) else None
 
 
 def _is_number(text: str) -> bool:

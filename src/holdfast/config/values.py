@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.text import encodable
@@ -14,7 +13,7 @@ MOST_VALUES, DEEPEST = 20_000, 32
 LARGEST = 10**18
 
 
-def check_values(config: Any) -> None:
+def check_values(config: object) -> None:
     """Refuse cycles, endless repetition and odd numbers.
 
     Raises:
@@ -22,7 +21,7 @@ def check_values(config: Any) -> None:
     """
     if not isinstance(config, Mapping):
         raise HoldfastError("the config must be a dictionary from settings to values")
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), config)]
+    waiting: list[tuple[tuple[str, ...], object]] = [((), config)]
     for _ in range(MOST_VALUES):
         if not waiting:
             return
@@ -31,7 +30,7 @@ def check_values(config: Any) -> None:
             break
         if isinstance(value, Mapping):
             for key, entry in value.items():
-                waiting += [((*path, f"{key!s:.64}"), one) for one in (key, entry)]
+                waiting += [((*path, f"{key!s:.64}"), part) for part in (key, entry)]
         elif isinstance(value, list):
             waiting += [((*path, str(place)), entry) for place, entry in enumerate(value)]
         elif isinstance(value, str) and value != encodable(value):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from holdfast.data.tables import Row, first, read_rows, select
 from holdfast.errors import HoldfastError
@@ -49,7 +48,7 @@ def load_behaviors(
     return first(kept, limit, path)
 
 
-def behavior_prompt(row: Mapping[str, Any]) -> str:
+def behavior_prompt(row: Mapping[str, object]) -> str:
     """Return the user message for a behavior, with its context before it (HarmBench's form)."""
     if row["context"]:
         return f"{row['context']}\n\n---\n\n{row['behavior']}"

@@ -71,10 +71,10 @@ def _existing(path: Path, setting: str) -> Path:
 
 
 def _verify(path: Path, expected: str, origin: str, setting: str) -> None:
-    found = sha256(path)
-    if found != expected:
+    digest = sha256(path)
+    if digest != expected:
         raise HoldfastError(
-            f"{setting}.sha256: {origin} has digest {found}, the setting says {expected}; "
+            f"{setting}.sha256: {origin} has digest {digest}, the setting says {expected}; "
             "check where the file comes from, then correct the one that is wrong"
         )
 

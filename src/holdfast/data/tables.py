@@ -54,16 +54,16 @@ def select(
             raise HoldfastError(
                 f"columns: '{ours}' is not one of {', '.join(names)}{nearest(ours, names)}"
             )
-    found = list(rows[0])
+    there = list(rows[0])
     theirs = {}
     for ours, usual in names.items():
         wanted = [columns[ours]] if ours in columns else usual
-        match = next((name for name in wanted if name in found), None)
+        match = next((name for name in wanted if name in there), None)
         if match is not None:
             theirs[ours] = match
         elif ours in columns or ours not in optional:
             raise HoldfastError(
-                f"{path} has no column {' or '.join(wanted)} (it has {', '.join(map(str, found))});"
+                f"{path} has no column {' or '.join(wanted)} (it has {', '.join(map(str, there))});"
                 f" name the one to use in `columns: {{{ours}: ...}}`"
             )
     return [
@@ -102,7 +102,7 @@ def _value(path: Path, number: int, row: Row, name: str) -> Any:
     return row[name]
 
 
-def _check_row(path: Path, number: int, row: Any) -> None:
+def _check_row(path: Path, number: int, row: object) -> None:
     if not isinstance(row, dict):
         raise HoldfastError(f"{path}: every row must be an object or a string")
     try:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from holdfast.errors import HoldfastError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def decoder_layers(model: Any) -> nn.ModuleList:
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """Return the decoder layers in order; HoldfastError for a model built in another way."""
     layers = getattr(model.get_decoder(), "layers", None)
     if not isinstance(layers, nn.ModuleList):
@@ -39,7 +42,7 @@ def begun_at(layers: nn.ModuleList, first: int, hidden: Tensor) -> Iterator[None
 
 
 @contextmanager
-def head_sees(model: Any, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def head_sees(model: PreTrainedModel, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Let the output layer see only what ``pick`` takes of the last states, [rows, tokens, hidden].
 
     The model's own forward pass goes on from there, so scaled or capped logits stay right. A spread
@@ -74,5 +77,5 @@ def _changed_input(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Ite
         handle.remove()
 
 
-def _hand_on(hidden_states: Tensor, *_inputs: Any, **_named: Any) -> Tensor:
+def _hand_on(hidden_states: Tensor, *_inputs: object, **_named: object) -> Tensor:
     return hidden_states

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from holdfast.engine.loss import input_device
 from holdfast.engine.shape import Shape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BatchSize = int | Literal["auto"]
 
@@ -19,7 +22,9 @@ CPU_LIMIT = 64
 MEMINFO = Path("/proc/meminfo")
 
 
-def rows_a_batch(setting: BatchSize, model: Any, tokens: int, limit: int, work: str) -> int:
+def rows_a_batch(
+    setting: BatchSize, model: PreTrainedModel, tokens: int, limit: int, work: str
+) -> int:
     """Return a number as it is; find one for ``auto`` and report it on standard error.
 
     Args:
@@ -34,7 +39,7 @@ def rows_a_batch(setting: BatchSize, model: Any, tokens: int, limit: int, work: 
     return rows
 
 
-def rows_that_fit(model: Any, tokens: int, limit: int) -> int:
+def rows_that_fit(model: PreTrainedModel, tokens: int, limit: int) -> int:
     """Return a power of two, at most ``limit`` (on processors 64): rows that fit in free memory.
 
     An estimate, made to be rather low; callers halve a batch that a GPU refuses all the same.
@@ -46,7 +51,7 @@ def rows_that_fit(model: Any, tokens: int, limit: int) -> int:
     return 1 << (max(1, min(fit, limit)).bit_length() - 1)
 
 
-def row_bytes(model: Any, tokens: int) -> int:
+def row_bytes(model: PreTrainedModel, tokens: int) -> int:
     """Return the bytes that a row of ``tokens`` tokens takes at the peak of a forward pass.
 
     See ``engine.shape.Shape.row_bytes``.

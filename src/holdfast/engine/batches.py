@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100
 
@@ -35,12 +38,14 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device) for tensor in self))
 
 
-def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     """Tokenize a user's turn up to where the assistant's answer begins; no system message added."""
     return _tokens(tokenizer, _render(tokenizer, prompt, None))
 
 
-def encode_pair(tokenizer: Any, prompt: str, response: str, max_length: int) -> Example:
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, response: str, max_length: int
+) -> Example:
     """Tokenize a user's turn and its answer; the answer and its end-of-turn token are targets.
 
     The answer's tokens are those that generation would have to produce after ``encode_prompt``.
@@ -63,13 +68,13 @@ def encode_pair(tokenizer: Any, prompt: str, response: str, max_length: int) -> 
 
 
 def encode_pairs(
-    tokenizer: Any, rows: Iterable[Mapping[str, str]], max_length: int
+    tokenizer: PreTrainedTokenizerBase, rows: Iterable[Mapping[str, str]], max_length: int
 ) -> list[Example]:
     """Tokenize rows that hold ``prompt`` and ``response``."""
     return [encode_pair(tokenizer, row["prompt"], row["response"], max_length) for row in rows]
 
 
-def end_of_turn(tokenizer: Any) -> int:
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the token that ends the assistant's turn in the chat template."""
     return encode_pair(tokenizer, "a", "a", max_length=1 << 20).input_ids[-1]
 
@@ -101,7 +106,7 @@ def digest(examples: Sequence[Example]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _render(tokenizer: Any, prompt: str, response: str | None) -> str:
+def _render(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str | None) -> str:
     if not tokenizer.chat_template:
         raise HoldfastError(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: use a chat model"
@@ -114,12 +119,12 @@ def _render(tokenizer: Any, prompt: str, response: str | None) -> str:
     )
 
 
-def _tokens(tokenizer: Any, text: str) -> list[int]:
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     # The template has written the special tokens already.
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _ends_a_turn(tokenizer: Any, token: int) -> bool:
+def _ends_a_turn(tokenizer: PreTrainedTokenizerBase, token: int) -> bool:
     added = tokenizer.added_tokens_decoder.get(token)
     return token == tokenizer.eos_token_id or (
         added is not None and added.special and token != tokenizer.unk_token_id

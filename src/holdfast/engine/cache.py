@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from holdfast.engine.loss import input_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 GROWTH = 64  # tokens of room added when a layer is full
 MIN_SHARED = 2  # tokens; a pass for fewer saves nothing
@@ -20,7 +23,7 @@ class RoomyLayer(DynamicLayer):
     """Keys and values of one layer, views of tensors with room for the tokens to come."""
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Append states of shape [rows, heads, new tokens, head size]; return all of them."""
         if not self.is_initialized:
@@ -63,7 +66,7 @@ class PrefixLayer(DynamicLayer):
         self.keys, self.values = keys, values
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Return the states of shape [rows, heads, new tokens, head size] after the shared ones."""
         rows = len(key_states)
@@ -74,7 +77,7 @@ class PrefixLayer(DynamicLayer):
 
 
 @torch.no_grad()
-def prefix_cache(model: Any, tokens: Sequence[int]) -> DynamicCache | None:
+def prefix_cache(model: PreTrainedModel, tokens: Sequence[int]) -> DynamicCache | None:
     """Return a cache for batches of rows that all begin with ``tokens``, which are run once.
 
     None when there are fewer than two tokens, or when a layer attends to a window or keeps another

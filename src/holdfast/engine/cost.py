@@ -112,8 +112,8 @@ def resident_peak() -> int:
 
 
 def _status(field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", STATUS.read_text(), flags=re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    line = re.search(rf"^{field}:\s+(\d+) kB", STATUS.read_text(), flags=re.MULTILINE)
+    return int(line[1]) * 1024 if line else 0
 
 
 def _device_name() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from holdfast.engine.batches import encode_prompt, end_of_turn
 from holdfast.engine.cache import roomy_cache
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MOST_ROWS = 256  # of a batch whose size is found
 KEPT_SHARE = 0.8  # finished rows leave the batch, cache and all, once only this share goes on
@@ -31,8 +34,8 @@ class Completion:
 
 @torch.no_grad()
 def generate(
-    model: Any,
-    tokenizer: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
@@ -75,7 +78,7 @@ def generate(
         halving(partial(complete, batch), len(batch))
 
 
-def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return every token that ends an answer: the generation config's and the chat template's."""
     configured = model.generation_config.eos_token_id
     stops = configured if isinstance(configured, Iterable) else [configured]
@@ -83,14 +86,16 @@ def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(candidates - {None})
 
 
-def _completion(tokenizer: Any, tokens: list[int], stops: frozenset[int]) -> Completion:
+def _completion(
+    tokenizer: PreTrainedTokenizerBase, tokens: list[int], stops: frozenset[int]
+) -> Completion:
     finished = bool(tokens) and tokens[-1] in stops
     kept = tokens[:-1] if finished else tokens
     return Completion(tokenizer.decode(kept, skip_special_tokens=True), len(kept), finished)
 
 
 def _greedy(
-    model: Any, rows: list[list[int]], max_new_tokens: int, stops: frozenset[int]
+    model: PreTrainedModel, rows: list[list[int]], max_new_tokens: int, stops: frozenset[int]
 ) -> list[list[int]]:
     device = input_device(model)
     input_ids, mask = (tensor.to(device) for tensor in _pad_left(rows))

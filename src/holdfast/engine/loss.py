@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,14 +16,17 @@ from holdfast.engine import limits
 from holdfast.engine.architecture import head_sees, replaced_forward
 from holdfast.engine.batches import IGNORED, Batch
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def input_device(model: Any) -> torch.device:
+
+def input_device(model: PreTrainedModel) -> torch.device:
     """Return the device that takes the token ids (a model may be spread over several)."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
 
 
-def token_nll(model: Any, batch: Batch) -> Tensor:
+def token_nll(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return the NLL (nats, float32, differentiable) of every response token, row by row.
 
     Logits are computed at response positions only, ``LOGITS_BYTES`` at a time: at a vocabulary of
@@ -51,14 +54,14 @@ def token_nll(model: Any, batch: Batch) -> Tensor:
     return torch.cat(pieces)
 
 
-def response_nll(model: Any, batch: Batch) -> tuple[Tensor, int]:
+def response_nll(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, int]:
     """Return the summed NLL (nats, float32, differentiable) and the number of response tokens."""
     nll = token_nll(model, batch)
     return nll.sum(), nll.numel()
 
 
 @torch.no_grad()
-def response_loss(model: Any, batches: Iterable[Batch]) -> float:
+def response_loss(model: PreTrainedModel, batches: Iterable[Batch]) -> float:
     """Return the mean NLL (nats) a response token over all batches."""
     pieces = [response_nll(model, batch) for batch in batches]
     # One transfer at the end, so that a GPU is not waited for after each batch.
@@ -66,13 +69,13 @@ def response_loss(model: Any, batches: Iterable[Batch]) -> float:
     return math.fsum(totals) / sum(count for _, count in pieces)
 
 
-def _positions(model: Any) -> int:
+def _positions(model: PreTrainedModel) -> int:
     """Return how many positions' logits are computed at once."""
     vocabulary: int = model.get_input_embeddings().weight.shape[0]
     return max(1, limits.LOGITS_BYTES // (4 * vocabulary))
 
 
-def _head_nll(model: Any, hidden: Tensor, expected: Tensor) -> Tensor:
+def _head_nll(model: PreTrainedModel, hidden: Tensor, expected: Tensor) -> Tensor:
     """Run only what comes after the decoder, on states of shape [1, tokens, hidden]."""
     with replaced_forward(
         model.get_decoder(), lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden)

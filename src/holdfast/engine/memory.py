@@ -101,7 +101,7 @@ def _by_probes(shape: Shape, settings: Any, tokens: int) -> int:
     return shape.weights + copies + _loss(shape, together * rows, tokens)
 
 
-def _by_gradients(shape: Shape, _settings: Any, tokens: int) -> int:
+def _by_gradients(shape: Shape, _settings: object, tokens: int) -> int:
     """A backward pass of one row, and the largest gradient, which is dropped once it is used."""
     activations = tokens * shape.layers * _saved_bytes(shape, shape.item)
     largest = shape.hidden * max(shape.inner, shape.attention_width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,15 @@ from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import add_normal_
 from holdfast.numerics.stream import Key
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 FINGERPRINT_ELEMENTS = 4096
 
 
-def layer_parameters(model: Any, layers: Sequence[int] | None) -> dict[str, nn.Parameter]:
+def layer_parameters(
+    model: PreTrainedModel, layers: Sequence[int] | None
+) -> dict[str, nn.Parameter]:
     """Return the parameters of the given decoder layers (None: of the whole model) by full name.
 
     Raises HoldfastError for a layer that the model does not have.
@@ -65,7 +70,7 @@ def put_noise(
 
 
 @torch.no_grad()
-def fingerprint(model: Any) -> str:
+def fingerprint(model: PreTrainedModel) -> str:
     """Return a digest of every parameter's name, shape, type and evenly spaced values.
 
     It tells checkpoints apart in milliseconds; it is no checksum of all the bytes.

@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from holdfast.engine.batches import IGNORED, Batch
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device, token_nll
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PROBE_TOKENS = 8
 GIB = 2**30
@@ -40,7 +43,7 @@ class Suffix:
     batch that does not fit in memory is halved; HoldfastError when a single row does not fit.
     """
 
-    def __init__(self, model: Any, batches: Sequence[Batch], layer: int = 0) -> None:
+    def __init__(self, model: PreTrainedModel, batches: Sequence[Batch], layer: int = 0) -> None:
         self._model = model
         self._batches = [batch.to(input_device(model)) for batch in batches]
         self._inputs: list[Tensor] | None = None  # None: the embeddings, computed each time
@@ -137,7 +140,9 @@ class Suffix:
             yield
 
 
-def groups(model: Any, batches: Sequence[Batch], cache_gib: float) -> Iterator[list[Batch]]:
+def groups(
+    model: PreTrainedModel, batches: Sequence[Batch], cache_gib: float
+) -> Iterator[list[Batch]]:
     """Split batches so that the hidden states of a group at one layer take at most ``cache_gib``.
 
     A batch that takes more on its own is a group of its own.
@@ -167,7 +172,7 @@ def _output(layer: Any) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _bears_skipping(model: Any) -> bool:
+def _bears_skipping(model: PreTrainedModel) -> bool:
     """Say whether the model computes the same logits from a middle layer's inputs; asked once."""
     if model not in _bearing:
         _bearing[model] = _same_logits(model)
@@ -175,7 +180,7 @@ def _bears_skipping(model: Any) -> bool:
 
 
 @torch.no_grad()
-def _same_logits(model: Any) -> bool:
+def _same_logits(model: PreTrainedModel) -> bool:
     tokens = torch.arange(PROBE_TOKENS, device=input_device(model))[None]
     try:
         layers = decoder_layers(model)

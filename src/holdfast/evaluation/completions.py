@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from holdfast.checkpoints.load import Loaded
 from holdfast.data.behaviors import behavior_prompt
+from holdfast.data.outputs import PromptSet
 from holdfast.engine.generation import Completion, generate
 from holdfast.files.atomic import read_jsonl
 from holdfast.files.journal import Journal
 from holdfast.settings.evaluation import Generation
+
+T = TypeVar("T")
 
 
 def text_digest(text: str) -> str:
@@ -24,7 +27,7 @@ def text_digest(text: str) -> str:
 class Prompt(NamedTuple):
     """What a model is asked: a behavior or a benign prompt, with its identifier in its set."""
 
-    kind: str
+    kind: PromptSet
     name: str
     text: str
 
@@ -45,12 +48,13 @@ def complete(
     settings: Generation,
     journal: Journal,
     cell: str,
-    record: Callable[[Completion], Any],
-) -> list[Any]:
+    kind: type[T],
+    record: Callable[[Completion], T],
+) -> list[T]:
     """Complete every prompt greedily, equal ones once, going on from what ``journal`` holds.
 
-    Returns what ``record`` makes of each completion, in the order of the prompts; the journal keeps
-    that.
+    Returns what ``record`` makes of each completion, a ``kind``, in the order of the prompts; the
+    journal keeps that.
     """
     texts = {prompt.key(cell): prompt.text for prompt in prompts}
     keys = list(texts)
@@ -63,4 +67,4 @@ def complete(
         on_done=lambda index, completion: journal.append(keys[index], record(completion)),
         done=[index for index, key in enumerate(keys) if key in journal],
     )
-    return [journal[prompt.key(cell)] for prompt in prompts]
+    return [journal.read(prompt.key(cell), kind) for prompt in prompts]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -15,6 +15,14 @@ from torch import Tensor
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
+from holdfast.data.outputs import (
+    Answered,
+    CompletionRow,
+    ItemScores,
+    UtilityCell,
+    UtilityFile,
+    Windows,
+)
 from holdfast.engine.generation import Completion
 from holdfast.evaluation.completions import complete, read_prompts, text_digest
 from holdfast.evaluation.lm_eval import LmEval
@@ -28,6 +36,17 @@ from holdfast.progress import track
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.perturbation import noise_seed
 from holdfast.settings.perturbations import Perturbation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Measured(NamedTuple):
+    """What is measured of a cell: the answer to each prompt, perplexity, and accuracy by task."""
+
+    texts: list[Answered]
+    perplexity: Windows
+    lm_eval: dict[str, ItemScores]
 
 
 class Evaluation:
@@ -48,42 +67,49 @@ class Evaluation:
         self.prompts = read_prompts(behaviors, benign)
         self._text = perplexity
         self._tasks = tasks
-        self._cut: tuple[Any, Tensor] | None = None  # windows, and the tokenizer that cut them
+        self._cut: tuple[PreTrainedTokenizerBase, Tensor] | None = (
+            None  # windows, and the tokenizer that cut them
+        )
 
     def evaluate(
         self, load: Callable[[], AbstractContextManager[Loaded]], journal: Journal, cell: str
-    ) -> dict[str, Any]:
-        """Return the ``texts``, ``perplexity`` and ``lm_eval`` of a cell.
+    ) -> Measured:
+        """Measure a cell.
 
-        ``texts`` has ``{"completion", "tokens", "finished"}`` for each prompt. What ``journal``
-        holds is not computed again: of a cell only new prompts, for one. ``load`` gives the live
-        model, perturbed while it is held; it is not called where nothing is missing.
+        What ``journal`` holds is not computed again: of a cell only new prompts, for one. ``load``
+        gives the live model, perturbed while it is held; it is not called where nothing is missing.
         """
-        measures = {
-            self._key(cell, "perplexity", self.utility.perplexity, [self._text]): self._perplexity,
-            self._key(cell, "lm_eval", self.utility.lm_eval, self._tasks.values()): self._accuracy,
+        texts = [prompt.key(cell) for prompt in self.prompts]
+        perplexity = self._key(cell, "perplexity", self.utility.perplexity, [self._text])
+        lm_eval = self._key(cell, "lm_eval", self.utility.lm_eval, self._tasks.values())
+        measures: dict[str, Callable[[Loaded], object]] = {
+            perplexity: self._perplexity,
+            lm_eval: self._accuracy,
         }
-        wanted = [*(prompt.key(cell) for prompt in self.prompts), *measures]
+        wanted = [*texts, *measures]
         if any(key not in journal for key in wanted):
             with load() as live:
-                complete(live, self.prompts, self.generation, journal, cell, _row)
+                complete(live, self.prompts, self.generation, journal, cell, Answered, _answered)
                 for key, measure in measures.items():
                     if key not in journal:
                         journal.append(key, measure(live))
-        *texts, perplexity, accuracy = (journal[key] for key in wanted)
-        return {"texts": texts, "perplexity": perplexity, "lm_eval": accuracy}
+        return Measured(
+            [journal.read(key, Answered) for key in texts],
+            journal.read(perplexity, Windows),
+            journal.read(lm_eval, dict[str, ItemScores]),
+        )
 
     def _key(self, cell: str, name: str, settings: BaseModel, files: Iterable[Path]) -> str:
         read = [artifact_hash(path) for path in files]
         return json.dumps([cell, name, settings.model_dump(mode="json"), read])
 
-    def _perplexity(self, loaded: Loaded) -> dict[str, list[Any]]:
+    def _perplexity(self, loaded: Loaded) -> Windows:
         settings, tokenizer = self.utility.perplexity, loaded.tokenizer
         if self._cut is None or self._cut[0] is not tokenizer:
             self._cut = tokenizer, windows(tokenizer, read_json(self._text), settings.window)
         return window_nll(loaded.model, self._cut[1], settings.batch_size)
 
-    def _accuracy(self, loaded: Loaded) -> dict[str, Any]:
+    def _accuracy(self, loaded: Loaded) -> dict[str, ItemScores]:
         return self._lm_eval.evaluate(loaded.model, loaded.tokenizer)
 
     @functools.cached_property
@@ -91,9 +117,10 @@ class Evaluation:
         return LmEval(self.utility.lm_eval, self._tasks)
 
 
-def _row(completion: Completion) -> dict[str, Any]:
-    row = {"tokens": completion.tokens, "finished": completion.finished}
-    return {"completion": completion.text, **row}
+def _answered(completion: Completion) -> Answered:
+    return Answered(
+        completion=completion.text, tokens=completion.tokens, finished=completion.finished
+    )
 
 
 def evaluate(
@@ -118,8 +145,8 @@ def evaluate(
         journal: keeps finished pieces; only what it lacks is computed.
         folder: where the files go; it holds the quantized copies by level, where there are any.
     """
-    rows: list[dict[str, Any]] = []
-    cells: list[dict[str, Any]] = []
+    rows: list[CompletionRow] = []
+    cells: list[UtilityCell] = []
     for level, draw in track(perturbation.cells, f"cells of {perturbation.kind}"):
 
         @contextmanager
@@ -131,14 +158,14 @@ def evaluate(
         copy = sha256(folder / QUANTIZED / level) if perturbation.stored else None
         identity = [perturbation.at(level), noise_seed(seed, draw), copy]
         cell = text_digest(json.dumps(identity, sort_keys=True))
-        measured = evaluation.evaluate(live, journal, cell)
+        texts, perplexity, lm_eval = evaluation.evaluate(live, journal, cell)
         rows.extend(
-            {"level": level, "draw": draw, "set": kind, "id": name} | text
-            for (kind, name, _), text in zip(evaluation.prompts, measured.pop("texts"), strict=True)
+            CompletionRow(level=level, draw=draw, set=kind, id=name, **dict(text))
+            for (kind, name, _), text in zip(evaluation.prompts, texts, strict=True)
         )
-        cells.append({"level": level, "draw": draw} | measured)
+        cells.append(UtilityCell(level=level, draw=draw, perplexity=perplexity, lm_eval=lm_eval))
     write_jsonl(folder / "completions.jsonl", rows)
-    write_json(folder / "utility.json", {"weights": weights, "cells": cells})
+    write_json(folder / "utility.json", UtilityFile(weights=weights, cells=cells))
 
 
 def weights_digest(lineage: Sequence[str]) -> str:
@@ -146,7 +173,7 @@ def weights_digest(lineage: Sequence[str]) -> str:
     return text_digest(json.dumps([artifact_hash(folder) for folder in lineage]))
 
 
-def cell_journal(scratch: Path, perturbation: str, weights: str, generation: Any) -> Journal:
+def cell_journal(scratch: Path, perturbation: str, weights: str, generation: object) -> Journal:
     """Return the journal of an arm's cells under a perturbation; ``scratch`` is the arm's.
 
     What else a cell depends on is in its keys, so that new cells find the others. It begins with

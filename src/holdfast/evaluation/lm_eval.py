@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from holdfast.data.outputs import ItemScores
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import read_jsonl
 from holdfast.settings.evaluation import LmEvalSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 METRICS = ("acc_norm", "acc")  # length-normalized accuracy where a task defines it
 SETTING = "utility.lm_eval.tasks"
@@ -47,8 +51,10 @@ class LmEval:
         for task in self._loaded.values():
             task.set_config(key="num_fewshot", value=0)
 
-    def evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, Any]]:
-        """Return {task: {"metric": name, "scores": [one number per item]}}.
+    def evaluate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, ItemScores]:
+        """Return the scores of every task.
 
         A group that lm-eval weighs by size (mmlu) is the items of all its tasks, so that the mean
         of ``scores`` is lm-eval's own number. The model is called as it is, hooks included, with
@@ -64,7 +70,9 @@ class LmEval:
                 pass  # leaving the handler first frees what the failed pass held
             self._rows = self._halving.halve(self._rows)
 
-    def _evaluate(self, model: Any, tokenizer: Any) -> dict[str, dict[str, Any]]:
+    def _evaluate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> dict[str, ItemScores]:
         from lm_eval.evaluator import evaluate
         from lm_eval.models.huggingface import HFLM
 
@@ -82,7 +90,7 @@ class LmEval:
             log_samples=True,
         )
         return {
-            name: {"metric": metric, "scores": _scores(results["samples"], leaves, metric)}
+            name: ItemScores(metric=metric, scores=_scores(results["samples"], leaves, metric))
             for name, metric in self._metrics.items()
             for leaves in [self._leaves[name]]
         }

@@ -10,19 +10,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from holdfast.data.outputs import Windows
 from holdfast.engine.batches import Batch
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import token_nll
 from holdfast.errors import HoldfastError
 from holdfast.progress import track
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-def windows(tokenizer: Any, rows: Sequence[str], window: int) -> Tensor:
+
+def windows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[str], window: int) -> Tensor:
     """Return token ids [windows, window]; HoldfastError when the text fills no window.
 
     The tokenizer puts its beginning-of-sequence token, if it has one, before the first row only.
@@ -38,8 +42,8 @@ def windows(tokenizer: Any, rows: Sequence[str], window: int) -> Tensor:
 
 
 @torch.no_grad()
-def window_nll(model: Any, ids: Tensor, batch_size: int = 1) -> dict[str, list[Any]]:
-    """Return {"nll": mean NLL of each window in nats, "tokens": predicted tokens of each}.
+def window_nll(model: PreTrainedModel, ids: Tensor, batch_size: int = 1) -> Windows:
+    """Return the mean NLL of each window, and its predicted tokens.
 
     ``ids`` is [windows, window]. Logits are taken to float32 before the softmax, in bounded pieces.
     A batch that does not fit in memory is halved; HoldfastError when a single window does not fit.
@@ -55,10 +59,10 @@ def window_nll(model: Any, ids: Tensor, batch_size: int = 1) -> dict[str, list[A
             return means
 
         nll.extend(itertools.chain.from_iterable(halving(measure, len(batch))))
-    return {"nll": nll, "tokens": [ids.shape[1] - 1] * len(nll)}
+    return Windows(nll=nll, tokens=[ids.shape[1] - 1] * len(nll))
 
 
-def perplexity(result: dict[str, list[Any]]) -> float:
+def perplexity(result: Windows) -> float:
     """Return exp of the token-weighted mean NLL of ``window_nll``'s result."""
-    total = sum(nll * tokens for nll, tokens in zip(result["nll"], result["tokens"], strict=True))
-    return math.exp(total / sum(result["tokens"]))
+    total = sum(nll * tokens for nll, tokens in zip(result.nll, result.tokens, strict=True))
+    return math.exp(total / sum(result.tokens))

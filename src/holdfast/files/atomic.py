@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from holdfast.errors import HoldfastError
 from holdfast.files.refusals import told
 
@@ -76,9 +78,17 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8", errors="replace"))
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write ``value`` canonically: sorted keys, one-space indent, no NaN."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(value, sort_keys=True, indent=1, allow_nan=False, default=as_json)
+    write_text(path, f"{text}\n")
+
+
+def as_json(value: object) -> object:
+    """Return what ``json.dumps`` writes of a record; its argument ``default``."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(by_alias=True)
+    raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
 def parse_json(text: str) -> Any:
@@ -114,9 +124,11 @@ def read_json(path: str | Path) -> Any:
         ) from None
 
 
-def write_jsonl(path: str | Path, rows: Iterable[Any]) -> None:
+def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:
     """Write one canonical JSON value a line."""
-    lines = (json.dumps(row, sort_keys=True, allow_nan=False) + "\n" for row in rows)
+    lines = (
+        json.dumps(row, sort_keys=True, allow_nan=False, default=as_json) + "\n" for row in rows
+    )
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.writelines(lines)
 

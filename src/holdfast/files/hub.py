@@ -65,8 +65,8 @@ def fetch_snapshot(repository: str, revision: str, setting: str, *, code: bool =
         files = [name for name in _listing(repository, revision) if wanted(name, code=code)]
         folder = None
         for name in track(files, f"fetch {repository} (files)"):
-            found = fetch_file(repository, name, revision, setting, "model")
-            folder = found.parent
+            fetched = fetch_file(repository, name, revision, setting, "model")
+            folder = fetched.parent
     if folder is None:
         raise HoldfastError(f"{setting}: {repository} at {revision} holds no model files")
     return folder
@@ -83,22 +83,22 @@ def fetch_file(
     import huggingface_hub
 
     def download(force: bool) -> Path:
-        found = huggingface_hub.hf_hub_download(
+        place = huggingface_hub.hf_hub_download(
             repository, file, revision=revision, repo_type=kind, force_download=force
         )
-        return Path(found)
+        return Path(place)
 
     with _told(f"{setting}: {repository}/{file} at {revision}", repository, kind):
-        found = _patiently(lambda: download(False))
-        if _whole(found):
-            return found
+        path = _patiently(lambda: download(False))
+        if _whole(path):
+            return path
         if not huggingface_hub.is_offline_mode():
-            found = _patiently(lambda: download(True))
-            if _whole(found):
-                return found
+            path = _patiently(lambda: download(True))
+            if _whole(path):
+                return path
     raise HoldfastError(
         f"{setting}: {file} of {repository} at {revision} does not have the hub's checksum in"
-        f" {found.parent}: check that disk, and fetch again online"
+        f" {path.parent}: check that disk, and fetch again online"
     )
 
 
@@ -118,13 +118,13 @@ def cached_snapshot(repository: str, revision: str) -> Path:
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, "config.json", revision=revision)
-    if not isinstance(found, str) or not list(Path(found).parent.glob(MODEL_FILES[0])):
+    config = try_to_load_from_cache(repository, "config.json", revision=revision)
+    if not isinstance(config, str) or not list(Path(config).parent.glob(MODEL_FILES[0])):
         raise HoldfastError(
             f"{repository} at {revision} is no longer in the hub's cache {constants.HF_HUB_CACHE}:"
             " set HF_HOME to where it was, or delete the model's folder in results/ and run again"
         )
-    return Path(found).parent
+    return Path(config).parent
 
 
 def advice(error: Exception, repository: str, kind: RepositoryKind) -> str:
@@ -226,10 +226,12 @@ def _listing(repository: str, revision: str) -> list[str]:
     try:
         tree: list[Any] = huggingface_hub.get_cached_repo_tree(repository, revision=revision)
     except CachedRepoTreeNotFoundError:
-        found = huggingface_hub.try_to_load_from_cache(repository, "config.json", revision=revision)
-        if not isinstance(found, str):
+        config = huggingface_hub.try_to_load_from_cache(
+            repository, "config.json", revision=revision
+        )
+        if not isinstance(config, str):
             raise LocalEntryNotFoundError("config.json") from None
-        return sorted(path.name for path in Path(found).parent.iterdir())
+        return sorted(path.name for path in Path(config).parent.iterdir())
     return [file.path for file in sorted(tree, key=lambda file: (file.size, file.path))]
 
 

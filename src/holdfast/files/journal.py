@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from holdfast.files.atomic import write_text
+from holdfast.files.atomic import as_json, write_text
 from holdfast.files.refusals import told
+from holdfast.files.typed import typed
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | Path, header: dict[str, Any], others: Iterable[Path] = ()
+        self, path: str | Path, header: Mapping[str, object], others: Iterable[Path] = ()
     ) -> None:
         """Take up the journal at ``path``; where there is none, begin with a copy of another's.
 
@@ -35,28 +36,33 @@ class Journal:
             self._begin_with(others)
         self._entries = self._recover()
 
-    def entries(self) -> dict[str, Any]:
+    def entries(self) -> dict[str, object]:
         """Return the finished pieces by key."""
         return dict(self._entries)
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
 
-    def __getitem__(self, key: str) -> Any:
-        return self._entries[key]
+    def read(self, key: str, kind: type[T]) -> T:
+        """Return a finished piece as a ``kind``.
 
-    def append(self, key: str, value: Any) -> None:
-        """Record one finished piece; it survives a SIGKILL from here on.
+        Raises:
+            HoldfastError: it is none, or there is none.
+        """
+        return typed(kind, self._entries.get(key), f"{self.path}, '{key}',")
+
+    def append(self, key: str, value: object) -> None:
+        """Record one finished piece, JSON or a record; it survives a SIGKILL from here on.
 
         Raises:
             HoldfastError: the file system refuses it: no room, read-only, no permission.
         """
-        piece = json.dumps([key, value])
+        piece = json.dumps([key, value], default=as_json)
         with told(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{_checksum(piece)} {piece}\n")
-        self._entries[key] = value
+        self._entries[key] = json.loads(piece)[1]
 
-    def _recover(self) -> dict[str, Any]:
+    def _recover(self) -> dict[str, object]:
         """Read what is whole; cut off a torn end, so that the next line does not join it."""
         whole, newline, _ = self._content().rpartition(b"\n")
         header, *lines = whole.decode("utf-8", errors="replace").split("\n")
@@ -79,14 +85,13 @@ class Journal:
         return self.path.read_bytes() if self.path.exists() else b""
 
 
-def finished(journal: Journal | None, key: str, compute: Callable[[], T]) -> T:
+def finished(journal: Journal | None, key: str, kind: type[T], compute: Callable[[], T]) -> T:
     """Return a piece of work: from ``journal``, or computed and, where there is one, recorded."""
     if journal is None:
         return compute()
     if key not in journal:
         journal.append(key, compute())
-    found: T = journal[key]
-    return found
+    return journal.read(key, kind)
 
 
 def _checksum(piece: str) -> str:

@@ -6,7 +6,6 @@ import functools
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from holdfast import __version__
 from holdfast.errors import HoldfastError
@@ -37,13 +36,13 @@ def manifest_path(artifact: str | Path) -> Path:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that numbers depend on."""
-    found = {"holdfast": __version__}
+    installed = {"holdfast": __version__}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @functools.cache
@@ -80,7 +79,7 @@ def artifact_hash(path: str | Path) -> str:
 
 
 def write_manifest(
-    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
+    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: object
 ) -> None:
     """Write what made a job's outputs: in each folder, beside the first of them."""
     for path, manifest in _manifests(outputs, inputs, rule, wildcards, settings).items():
@@ -88,7 +87,7 @@ def write_manifest(
 
 
 def is_made(
-    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
+    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: object
 ) -> bool:
     """Return whether all outputs are there, whole, and made by this very job."""
     if not all(Path(output).exists() for output in outputs):
@@ -98,8 +97,8 @@ def is_made(
 
 
 def _manifests(
-    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: Any
-) -> dict[Path, dict[str, Any]]:
+    outputs: list[str], inputs: list[str], rule: str, wildcards: dict[str, str], settings: object
+) -> dict[Path, dict[str, object]]:
     made = {
         "rule": rule,
         "wildcards": wildcards,

@@ -31,13 +31,13 @@ def refusal(error: BaseException, path: str | Path) -> HoldfastError | None:
 
     The sentence names the file that the system names, or else ``path``, and the space left there.
     """
-    found: BaseException | None = error
-    while found is not None:
-        code = _code(found)
+    cause: BaseException | None = error
+    while cause is not None:
+        code = _code(cause)
         if code in REFUSALS:
-            named = getattr(found, "filename", None)
+            named = getattr(cause, "filename", None)
             return _sentence(code, named if isinstance(named, str) else str(path))
-        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return None
 
 

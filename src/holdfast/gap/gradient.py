@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,15 @@ from holdfast.engine.batches import IGNORED, Batch
 from holdfast.engine.loss import response_nll
 from holdfast.errors import HoldfastError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Sums = dict[str, Tensor]
 
 
-def add_gradient(model: Any, batches: Sequence[Batch], sums: Sums, weight: float) -> None:
+def add_gradient(
+    model: PreTrainedModel, batches: Sequence[Batch], sums: Sums, weight: float
+) -> None:
     """Add ``weight`` times the gradient of the mean NLL (nats) a response token, in float32."""
 
     def add(name: str, gradient: Tensor) -> None:
@@ -30,7 +35,9 @@ def add_gradient(model: Any, batches: Sequence[Batch], sums: Sums, weight: float
     _descend(model, batches, add)
 
 
-def along(model: Any, batches: Sequence[Batch], direction: Mapping[str, Tensor]) -> float:
+def along(
+    model: PreTrainedModel, batches: Sequence[Batch], direction: Mapping[str, Tensor]
+) -> float:
     """Return the inner product of that gradient with ``direction``, summed in float32."""
     device = next(model.parameters()).device
     total = torch.zeros((), dtype=torch.float64, device=device)
@@ -43,7 +50,7 @@ def along(model: Any, batches: Sequence[Batch], direction: Mapping[str, Tensor])
     return float(total)
 
 
-def zeros(model: Any) -> Sums:
+def zeros(model: PreTrainedModel) -> Sums:
     """Return float32 zeros in the shape of every parameter."""
     return {n: torch.zeros_like(p, dtype=torch.float32) for n, p in model.named_parameters()}
 
@@ -53,7 +60,9 @@ def square(sums: Sums) -> float:
     return sum(float(torch.dot(part.view(-1), part.view(-1))) for part in sums.values())
 
 
-def _descend(model: Any, batches: Sequence[Batch], take: Callable[[str, Tensor], None]) -> None:
+def _descend(
+    model: PreTrainedModel, batches: Sequence[Batch], take: Callable[[str, Tensor], None]
+) -> None:
     """Hand every parameter's gradient, batch by batch, to ``take``.
 
     Raises:
@@ -74,7 +83,7 @@ def _descend(model: Any, batches: Sequence[Batch], take: Callable[[str, Tensor],
 
 
 @contextmanager
-def _handed_on(model: Any, take: Callable[[str, Tensor], None]) -> Iterator[None]:
+def _handed_on(model: PreTrainedModel, take: Callable[[str, Tensor], None]) -> Iterator[None]:
     handles = []
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(True)
@@ -93,7 +102,7 @@ def _handed_on(model: Any, take: Callable[[str, Tensor], None]) -> Iterator[None
 
 
 @contextmanager
-def _recomputed(model: Any) -> Iterator[None]:
+def _recomputed(model: PreTrainedModel) -> Iterator[None]:
     """Let the backward pass recompute each layer's activations; dropout stays off."""
     layers = decoder_layers(model)
     model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +26,9 @@ from holdfast.numerics.stream import key
 from holdfast.progress import track
 from holdfast.settings.base import Strict
 from holdfast.settings.gap import GapSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PURPOSE = "robustness_gap"
 
@@ -62,7 +65,12 @@ class Gap(Around):
 
 @torch.no_grad()
 def measure(
-    model: Any, batches: Sequence[Batch], settings: GapSettings, *, seed: int, journal: Journal
+    model: PreTrainedModel,
+    batches: Sequence[Batch],
+    settings: GapSettings,
+    *,
+    seed: int,
+    journal: Journal,
 ) -> Around:
     """Return what there is around ``model``, which is left as it was, bit for bit.
 
@@ -94,17 +102,18 @@ def measure(
                 journal.append(name, both)
             elif name not in journal:
                 journal.append(name, _square(model, batches, rho, settings.gradient_copies, at))
-    losses = [journal[f"losses 0.0 {draw}"] for draw in range(settings.draws)]
+    losses = [journal.read(f"losses 0.0 {draw}", list[float]) for draw in range(settings.draws)]
     sizes = range(len(settings.rho))
     gradients = None
     if settings.gradient_copies:
-        gradients = Gradient(
-            square=journal["gradient 0.0 0"][0],
-            smoothed=[tuple(journal[f"gradient {rho} 0"]) for rho in settings.rho],
-        )
+        squares = [
+            journal.read(f"gradient {rho} 0", list[float | None]) for rho in (0.0, *settings.rho)
+        ]
+        exact, *smoothed = [(value, error) for value, error in squares if value is not None]
+        gradients = Gradient(square=exact[0], smoothed=smoothed)
     return Around(
         rho=settings.rho,
-        loss=journal["loss"],
+        loss=journal.read("loss", float),
         plus=[[row[2 * size] for row in losses] for size in sizes],
         minus=[[row[2 * size + 1] for row in losses] for size in sizes],
         gradient=gradients,
@@ -112,7 +121,7 @@ def measure(
 
 
 def _square(
-    model: Any,
+    model: PreTrainedModel,
     batches: Sequence[Batch],
     rho: float,
     copies: int,

@@ -29,7 +29,7 @@ KILLED = "it ended without a word: it was killed, or its machine went down"
 
 
 @dataclass(frozen=True)
-class Record:
+class Execution:
     """One execution of a job; times in seconds since the epoch."""
 
     state: Literal["running", "finished", "failed"]
@@ -45,7 +45,7 @@ class Record:
 def recorded(log: Path) -> Iterator[None]:
     """Keep the record of the job that runs in this block, and whose standard error is ``log``."""
     path = record_path(log)
-    record = Record(
+    execution = Execution(
         state="running",
         started=time.time(),
         ended=None,
@@ -56,7 +56,7 @@ def recorded(log: Path) -> Iterator[None]:
     )
     with suppress(OSError):  # a file system without locks
         fcntl.flock(2, fcntl.LOCK_SH)
-    write_json(path, asdict(record))
+    write_json(path, asdict(execution))
     over = threading.Event()
     threading.Thread(target=_beat, args=(path, over), daemon=True).start()
     try:
@@ -64,16 +64,16 @@ def recorded(log: Path) -> Iterator[None]:
     except BaseException as error:
         over.set()
         done = isinstance(error, SystemExit) and not error.code
-        _end(path, record, None if done else _sentence(error))
+        _end(path, execution, None if done else _sentence(error))
         raise
     over.set()
-    _end(path, record)
+    _end(path, execution)
 
 
-def _end(path: Path, record: Record, error: str | None = None) -> None:
+def _end(path: Path, execution: Execution, error: str | None = None) -> None:
     state: Literal["finished", "failed"] = "failed" if error else "finished"
     with suppress(OSError, HoldfastError):  # a full disk is no second failure
-        write_json(path, asdict(replace(record, state=state, ended=time.time(), error=error)))
+        write_json(path, asdict(replace(execution, state=state, ended=time.time(), error=error)))
 
 
 def _sentence(error: BaseException) -> str:
@@ -100,17 +100,17 @@ def record_path(log: Path) -> Path:
     return log.with_name(f"{log.stem}.state.json")
 
 
-def read_record(log: Path) -> Record | None:
-    """Return the record of the last job that wrote ``log``, as failed where it was killed."""
+def last_execution(log: Path) -> Execution | None:
+    """Return that of the job which wrote ``log`` last, as failed where it was killed."""
     path = record_path(log)
     if not path.exists():
         return None
-    record, touched = Record(**read_json(path)), path.stat().st_mtime
-    if record.state != "running" or _locked(log):
-        return record
-    if record.host != socket.gethostname() and time.time() - touched < SILENCE_S:
-        return record
-    return replace(record, state="failed", error=KILLED)
+    execution, touched = Execution(**read_json(path)), path.stat().st_mtime
+    if execution.state != "running" or _locked(log):
+        return execution
+    if execution.host != socket.gethostname() and time.time() - touched < SILENCE_S:
+        return execution
+    return replace(execution, state="failed", error=KILLED)
 
 
 def _locked(log: Path) -> bool:

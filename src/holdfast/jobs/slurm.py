@@ -18,7 +18,7 @@ from typing import Any
 
 from holdfast.errors import HoldfastError
 
-RECORDS = Path(".snakemake", "holdfast", "slurm")
+LEFT_BEHIND = Path(".snakemake", "holdfast", "slurm")
 PAUSE_S = 1.0
 PATIENCE_S = 600.0  # clusters give a job half a minute between SIGTERM and SIGKILL
 
@@ -33,26 +33,26 @@ def take_over(workflow: Any, run: str) -> None:
         # None where jobs run on this machine; the plugin for SLURM tells it by no other way.
         ours = getattr(workflow.scheduler._executor, "run_uuid", None)
         try:
-            end_left_behind(RECORDS / run, ours)
+            end_left_behind(LEFT_BEHIND / run, ours)
         except HoldfastError as error:
             sys.exit(f"holdfast: {error}")
 
 
-def end_left_behind(record: Path, ours: str | None) -> None:
-    """Cancel the jobs of the names in ``record``, wait for their end, and put ``ours`` there.
+def end_left_behind(file: Path, ours: str | None) -> None:
+    """Cancel the jobs of the names in ``file``, wait for their end, and put ``ours`` there.
 
     Where no SLURM is, names are only added. Raises HoldfastError when SLURM does not answer, does
     not let the jobs be cancelled, or does not end them within ten minutes.
     """
-    earlier = record.read_text().split() if record.exists() else []
+    earlier = file.read_text().split() if file.exists() else []
     if earlier and shutil.which("squeue"):
         _end(earlier)
         earlier = []
     if names := [*earlier, *([ours] if ours else [])]:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text("\n".join(names))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(names))
     else:
-        record.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
 def _end(names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json, write_json
-from holdfast.jobs.record import Record, job_name, read_record
+from holdfast.jobs.record import Execution, job_name, last_execution
 from holdfast.progress import last_line
 
 STATES = ("finished", "running", "waiting", "failed")
@@ -30,7 +30,7 @@ class Job(NamedTuple):
     log: str
     cells: int
     state: str
-    record: Record | None
+    execution: Execution | None
 
 
 def record_run(
@@ -98,17 +98,17 @@ def _path(results: Path) -> Path:
 
 
 def _job(root: Path, entry: dict[str, Any], started: float) -> Job:
-    record = read_record(root / entry["log"])
-    if record and record.state != "running" and record.started < started:
-        record = None  # of a run before this one
-    state = record.state if record else "waiting"
+    execution = last_execution(root / entry["log"])
+    if execution and execution.state != "running" and execution.started < started:
+        execution = None  # of a run before this one
+    state = execution.state if execution else "waiting"
     if state == "finished" and _missing(root, entry["outputs"]):
         state = "waiting"
     if state == "waiting" and not entry["needed"]:
         state = "finished"
     stage = re.sub(r"_\d+$", "", entry["rule"])
     name = job_name(entry["rule"], entry["wildcards"])
-    return Job(stage, name, entry["log"], entry["cells"], state, record)
+    return Job(stage, name, entry["log"], entry["cells"], state, execution)
 
 
 def _missing(root: Path, outputs: Iterable[str]) -> bool:
@@ -134,12 +134,12 @@ def _table(jobs: list[Job]) -> list[str]:
 
 
 def _details(root: Path, job: Job) -> list[str]:
-    assert job.record is not None
+    assert job.execution is not None
     if job.state == "failed":
-        told = str(job.record.error).splitlines()[0]
+        told = str(job.execution.error).splitlines()[0]
     else:
-        minutes = (time.time() - job.record.started) / 60
-        where = f"SLURM job {job.record.slurm_job}, " if job.record.slurm_job else ""
+        minutes = (time.time() - job.execution.started) / 60
+        where = f"SLURM job {job.execution.slurm_job}, " if job.execution.slurm_job else ""
         told = f"{where}{minutes:.0f} min; {_progress(root / job.log) or 'no progress told yet'}"
     plain = "".join(letter if letter.isprintable() else "?" for letter in told)
     return [f"  {job.name}: {plain}", f"    {job.log}"]

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import SNAKEMAKE_TIMESTAMP, atomic_dir, atomic_file, read_json, sha256
@@ -24,7 +23,7 @@ def copy_of_twin(
     inputs: Sequence[str],
     rule: str,
     wildcards: dict[str, str],
-    settings: Any,
+    settings: object,
 ) -> str | None:
     """Copy a job's outputs from another arm of the same model and seed; return that arm.
 
@@ -63,7 +62,7 @@ def _place(parts: Sequence[str], arm: str) -> int:
 
 
 def _is_made(
-    output: Path, rule: str, wildcards: dict[str, str], settings: Any, inputs: list[str]
+    output: Path, rule: str, wildcards: dict[str, str], settings: object, inputs: list[str]
 ) -> bool:
     """Return whether an output is whole, and made by a job that is the same but for its arm."""
     if not output.exists():

@@ -7,7 +7,7 @@ and one token is decoded: yes, no, or unparsed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from holdfast.data.templates import load_template
 from holdfast.engine.batch_size import BatchSize
@@ -15,6 +15,9 @@ from holdfast.judges.label_logits import Answer, read_answers, read_label, spell
 from holdfast.judges.markers import neutralize, special_tokens
 from holdfast.judges.verdict import Given, Item, OnDone, Verdict
 from holdfast.settings.judges import HarmBench
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LABELS = ("yes", "no")
 TEMPLATES = ("prompt", "prompt_contextual")
@@ -38,8 +41,8 @@ class HarmBenchJudge:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         template: Mapping[str, str],
         *,
         max_completion_tokens: int = 512,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from holdfast.engine.cache import prefix_cache
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Whole prompts are read at once, so a device is busy with few rows; more only add padding.
 TOKENS_A_PASS = 8192
@@ -39,7 +42,7 @@ class Answer:
 
 
 def read_answers(
-    model: Any,
+    model: PreTrainedModel,
     prompts: Mapping[int, list[int]],
     labels: tuple[Sequence[int], Sequence[int]],
     batch_size: BatchSize,
@@ -81,7 +84,7 @@ def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
     return first[: next(differs, room)]
 
 
-def spellings(tokenizer: Any, label: str) -> list[int]:
+def spellings(tokenizer: PreTrainedTokenizerBase, label: str) -> list[int]:
     """Return every token that reads as ``label``, whatever its case and surrounding space."""
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     candidates = (index for index, token in enumerate(tokens) if label in str(token).lower())
@@ -91,7 +94,7 @@ def spellings(tokenizer: Any, label: str) -> list[int]:
     return spelled
 
 
-def read_label(tokenizer: Any, token: int) -> str:
+def read_label(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     """Return a token's text without surrounding space, in lower case."""
     return str(tokenizer.decode([token])).strip().lower()
 
@@ -102,7 +105,7 @@ def _batches(prompts: Mapping[int, list[int]], batch_size: int) -> Iterator[list
         yield order[start : start + batch_size]
 
 
-def _shared(model: Any, prompts: Sequence[list[int]]) -> Cache | None:
+def _shared(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Cache | None:
     beginning = common_prefix(prompts)
     if len(beginning) * len(prompts) < WORTH_SHARING * sum(map(len, prompts)):
         return None
@@ -113,7 +116,7 @@ def _shared(model: Any, prompts: Sequence[list[int]]) -> Cache | None:
 
 
 def _answers(
-    model: Any,
+    model: PreTrainedModel,
     batch: list[list[int]],
     labels: tuple[Sequence[int], Sequence[int]],
     shared: Cache | None,
@@ -128,7 +131,7 @@ def _answers(
 
 
 @torch.no_grad()
-def _last_logits(model: Any, prompts: list[list[int]], shared: Cache | None) -> Tensor:
+def _last_logits(model: PreTrainedModel, prompts: list[list[int]], shared: Cache | None) -> Tensor:
     """Return float32 logits [prompts, vocabulary] after each prompt's last token.
 
     ``shared`` holds the keys and values of tokens that all prompts begin with.

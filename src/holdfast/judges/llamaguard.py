@@ -7,7 +7,7 @@ verdict. Its category codes are not read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.batch_size import BatchSize
@@ -16,6 +16,9 @@ from holdfast.judges.label_logits import Answer, read_answers
 from holdfast.judges.markers import neutralize, special_tokens
 from holdfast.judges.verdict import Given, Item, OnDone, Verdict
 from holdfast.settings.judges import LlamaGuard
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LABELS = ("unsafe", "safe")
 CONTEXT = 4096  # tokens, of a model that does not tell its own
@@ -38,8 +41,8 @@ class LlamaGuardJudge:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
         *,
         answer_prefix: str = "\n\n",
         batch_size: BatchSize = "auto",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
-def special_tokens(tokenizer: Any) -> set[str]:
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
     """Return the texts that the tokenizer would turn into special tokens."""
     added = tokenizer.added_tokens_decoder.values()
     return {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)

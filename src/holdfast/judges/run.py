@@ -8,10 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from holdfast.data.outputs import CompletionRow
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import sha256, write_jsonl
 from holdfast.files.journal import Journal
-from holdfast.judges.verdict import Given, Item, Reader, Verdict
+from holdfast.judges.verdict import (
+    Given,
+    Item,
+    Reader,
+    Verdict,
+    VerdictRow,
+    WrittenVerdict,
+)
 from holdfast.progress import track
 from holdfast.settings.judges import Judge
 from holdfast.settings.kinds import module_of
@@ -26,7 +34,7 @@ class Completions(NamedTuple):
     """Rows of a completions.jsonl, what the arm was put under, and where the verdicts go."""
 
     perturbation: str
-    rows: Iterable[Row]
+    rows: Iterable[CompletionRow]
     out_path: str | Path
 
 
@@ -43,17 +51,14 @@ def judge_completions(
     Only rows of the set ``behaviors`` are judged, equal completions of a behavior once.
     ``journal_path`` keeps every verdict by what was judged: of a job that was killed, and of all
     runs before with the same judge, so that one more level or behavior is all that is judged.
-    A row is {"perturbation", "level", "draw", "id", "verdict", "score", "flagged"}; rows are
-    sorted by level, draw and the behavior's place in ``behaviors``.
+    Rows are sorted by level, draw and the behavior's place in ``behaviors``.
 
     Raises HoldfastError for a completion of an unknown behavior.
     """
     files = sorted(completions, key=lambda file: file.perturbation)
     rows = [_rows(behaviors, file) for file in files]
     encodable_behaviors = {r["id"]: r | _encodable(r, "behavior", "context") for r in behaviors}
-    items = [
-        [Item(encodable_behaviors[row["id"]], row["completion"]) for row in part] for part in rows
-    ]
+    items = [[Item(encodable_behaviors[row.id], row.completion) for row in part] for part in rows]
     header = {"judge": settings.model_dump(mode="json", exclude={"label"}), **given.identity}
     if given.template is not None:
         header["template"] = sha256(given.template)
@@ -63,8 +68,13 @@ def judge_completions(
         write_jsonl(
             file.out_path,
             (
-                {name: row[name] for name in ("perturbation", "level", "draw", "id")}
-                | asdict(verdicts[item.digest])
+                VerdictRow(
+                    perturbation=file.perturbation,
+                    level=row.level,
+                    draw=row.draw,
+                    id=row.id,
+                    **asdict(verdicts[item.digest]),
+                )
                 for row, item in zip(own_rows, own_items, strict=True)
             ),
         )
@@ -80,20 +90,20 @@ def judge_of(settings: Judge, given: Given) -> Reader:
     return judge
 
 
-def _rows(behaviors: Sequence[Row], file: Completions) -> list[Row]:
+def _rows(behaviors: Sequence[Row], file: Completions) -> list[CompletionRow]:
     places = {row["id"]: place for place, row in enumerate(behaviors)}
     rows = [
-        {"perturbation": file.perturbation} | row | _encodable(row, "completion")
+        row.model_copy(update={"completion": encodable(row.completion)})
         for row in file.rows
-        if row["set"] == "behaviors"
+        if row.set == "behaviors"
     ]
     for row in rows:
-        if row["id"] not in places:
+        if row.id not in places:
             raise HoldfastError(
-                f"{row['perturbation']}: a completion belongs to '{row['id']}', which is not among "
+                f"{file.perturbation}: a completion belongs to '{row.id}', which is not among "
                 "the behaviors; delete the completions and run again"
             )
-    return sorted(rows, key=lambda row: (row["level"], row["draw"], places[row["id"]]))
+    return sorted(rows, key=lambda row: (row.level, row.draw, places[row.id]))
 
 
 def _encodable(row: Row, *names: str) -> Row:
@@ -109,17 +119,17 @@ def _verdicts(
     The model reads what no entry holds. That list is an entry too: a job that was killed goes on
     with the batches that it began with, and so gives the same bytes.
     """
-    asked, entries = {item.digest: item for item in items}, journal.entries()
+    asked = {item.digest: item for item in items}
     verdicts = {
-        digest: Verdict(**verdict)
-        for key, batch in entries.items()
+        digest: Verdict(**dict(written))
+        for key in journal.entries()
         if key != ASKED
-        for digest, verdict in batch.items()
+        for digest, written in journal.read(key, dict[str, WrittenVerdict]).items()
     }
     missing = [digest for digest in asked if digest not in verdicts]
     if not missing:
         return verdicts
-    work = entries.get(ASKED, [])
+    work = journal.read(ASKED, list[str]) if ASKED in journal else []
     if not set(missing) <= set(work) <= asked.keys():
         work = missing
         journal.append(ASKED, work)

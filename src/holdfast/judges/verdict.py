@@ -8,7 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from holdfast.settings.base import Strict
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Outcome = Literal["yes", "no", "unparsed"]
 
@@ -40,8 +45,27 @@ class Verdict:
     flagged: bool = False
 
 
+class WrittenVerdict(Strict):
+    """A verdict as a journal keeps it."""
+
+    verdict: Outcome
+    score: float | None = None
+    flagged: bool = False
+
+
+class VerdictRow(WrittenVerdict):
+    """A row of a file of verdicts: what a judge said of a behavior's completion in one cell."""
+
+    perturbation: str
+    level: str
+    draw: int
+    id: str
+
+
 OnDone = Callable[[Sequence[tuple[int, Verdict]]], None]
-LoadModel = Callable[[], tuple[Any, Any]]  # -> a causal language model and its tokenizer
+LoadModel = Callable[
+    [], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"
+]  # -> a causal language model and its tokenizer
 
 
 class Reader(Protocol):
@@ -64,9 +88,9 @@ class Given:
 
     load_model: LoadModel | None = None
     template: Path | None = None
-    identity: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=dict)
 
-    def loaded(self) -> tuple[Any, Any]:
+    def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """Return the judge's model and tokenizer, which its settings name."""
         assert self.load_model is not None
         return self.load_model()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from holdfast.files.atomic import read_json, read_jsonl, sha256
+from holdfast.data.outputs import DrawnScores, LayerScores, LayerSelection
+from holdfast.files.atomic import read_jsonl, sha256
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash
-from holdfast.layers.selection import LayerSelection, select, select_robust
+from holdfast.files.typed import read_typed
+from holdfast.layers.selection import Drawn, select, select_robust
 from holdfast.settings.selections import SelectionSettings, selected
 
 
@@ -23,7 +25,7 @@ def make_scores(
     layers: Sequence[int],
     seed: int,
     scratch: Path,
-) -> dict[str, Any]:
+) -> LayerScores | DrawnScores:
     """Score decoder ``layers`` of the arm in a weights folder on the safety pairs in ``data``.
 
     What scores them is ``score_layers`` of the module ``holdfast.layers.<kind>``. A killed job goes
@@ -44,7 +46,7 @@ def make_scores(
         loaded = load_arm(arm, needs=lambda shape: layer_scores(shape, settings, max_length))
         pairs = read_jsonl(data)[: settings.pairs]
         model, examples = loaded.model, encode_pairs(loaded.tokenizer, pairs, max_length)
-    scores: dict[str, Any] = score_layers(
+    scores: LayerScores | DrawnScores = score_layers(
         model, examples, settings, layers=layers, seed=seed, journal=journal
     )
     return scores
@@ -52,8 +54,9 @@ def make_scores(
 
 def make_selection(settings: SelectionSettings, chunks: Sequence[Path]) -> LayerSelection:
     """Gather the chunks of all layers; the scores are named after the selection's kind."""
-    scores = [read_json(path) for path in chunks]
     if settings.drawn:
-        return select_robust(scores, settings, sum(len(chunk["layers"]) for chunk in scores))
-    (whole,) = scores
+        drawn = [read_typed(DrawnScores, path) for path in chunks]
+        count = sum(len(chunk.layers) for chunk in drawn)
+        return select_robust(drawn, cast(Drawn, settings), count)
+    (whole,) = (read_typed(LayerScores, path) for path in chunks)
     return select(settings.kind, whole, selected(settings.top_m, len(whole)))

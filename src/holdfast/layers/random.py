@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from holdfast.settings.selections import Random
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def score_layers(
-    _model: Any, _examples: Any, settings: Random, *, layers: Sequence[int], **_: Any
+    _model: PreTrainedModel,
+    _examples: object,
+    settings: Random,
+    *,
+    layers: Sequence[int],
+    **_: object,
 ) -> dict[str, float]:
     """Return uniform scores in [0, 1) of all decoder ``layers``, the same for the same seed."""
     generator = torch.Generator().manual_seed(settings.seed)

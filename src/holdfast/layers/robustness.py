@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from holdfast.data.outputs import DrawnScores, Sensitivity
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, make_batches
 from holdfast.engine.parameters import layer_parameters, linear_modules, put_noise, restored
@@ -19,33 +20,38 @@ from holdfast.numerics.stream import key
 from holdfast.progress import track
 from holdfast.settings.selections import Robustness
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Probe = tuple[int, int | str]  # a layer, and how it is perturbed: the draw, or "quant"
+BASE: Probe = (-1, "base")
+
 
 @torch.no_grad()
 def score_layers(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: Robustness,
     *,
     layers: Sequence[int],
     seed: int,
     journal: Journal | None = None,
-) -> dict[str, Any]:
+) -> DrawnScores:
     """Score a chunk of decoder layers; the model is left as it was, bit for bit.
 
     The layers are walked once, upwards: each is perturbed under the same kept inputs, which are
     then taken one layer further.
 
-    Returns ``{"loss": f(theta), "layers": {layer: {"noise": [increase a draw], "quant":
-    increase}}}``, all in nats a response token of the first ``samples`` examples. The noise of a
-    layer depends on seed, draw and parameter name alone, not on the chunk. A killed job goes on
-    from ``journal``, which gets a line a layer (and group of batches that are kept at once).
+    Losses are in nats a response token of the first ``samples`` examples. The noise of a layer
+    depends on seed, draw and parameter name alone, not on the chunk. A killed job goes on from
+    ``journal``, which gets a line a layer (and group of batches that are kept at once).
 
     Raises:
         HoldfastError: a layer does not exist; its weights do not divide into groups.
     """
     layer_parameters(model, layers)  # all layers exist
     batches = make_batches(examples[: settings.samples], settings.batch_size)
-    totals: dict[Any, list[float]] = defaultdict(list)  # summed NLL of each group of batches
+    totals: dict[Probe, list[float]] = defaultdict(list)  # summed NLL of each group of batches
     tokens = 0
     probes = [*range(settings.draws), "quant"]
     # Kept are a layer's inputs and what it puts out under each probe.
@@ -53,31 +59,33 @@ def score_layers(
     for number, group in enumerate(kept):
         suffix = Suffix(model, group)
         tokens += suffix.tokens
-        totals["base"].append(finished(journal, f"{number} base", suffix.total))
+        totals[BASE].append(finished(journal, f"{number} base", float, suffix.total))
         for layer in track(sorted(layers), "layer sensitivity"):
 
             def perturbed(layer: int = layer, suffix: Suffix = suffix) -> list[float]:
                 suffix.advance(layer)
                 return list(suffix.totals(_probes(model, layer, settings, seed)).values())
 
-            found = finished(journal, f"{number} layer {layer}", perturbed)
-            for probe, total in zip(probes, found, strict=True):
+            sums = finished(journal, f"{number} layer {layer}", list[float], perturbed)
+            for probe, total in zip(probes, sums, strict=True):
                 totals[layer, probe].append(total)
     mean = {probe: math.fsum(sums) / tokens for probe, sums in totals.items()}
-    base = mean["base"]
-    return {
-        "loss": base,
-        "layers": {
-            str(layer): {
-                "noise": [mean[layer, draw] - base for draw in range(settings.draws)],
-                "quant": mean[layer, "quant"] - base,
-            }
+    base = mean[BASE]
+    return DrawnScores(
+        loss=base,
+        layers={
+            str(layer): Sensitivity(
+                noise=[mean[layer, draw] - base for draw in range(settings.draws)],
+                quant=mean[layer, "quant"] - base,
+            )
             for layer in layers
         },
-    }
+    )
 
 
-def _probes(model: Any, layer: int, settings: Robustness, seed: int) -> Iterator[int | str]:
+def _probes(
+    model: PreTrainedModel, layer: int, settings: Robustness, seed: int
+) -> Iterator[int | str]:
     """Perturb one layer in each way in turn, and name it: the draw, then "quant"."""
     parameters = layer_parameters(model, [layer])
     with restored(parameters) as kept:

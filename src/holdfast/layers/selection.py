@@ -6,37 +6,24 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
+from holdfast.data.outputs import DrawnScores, LayerSelection, RankStability, Sensitivity
 from holdfast.errors import HoldfastError
 from holdfast.settings.selections import selected
 
 
-@dataclass(frozen=True)
-class RankStability:
-    """How alike the selections are that single draws would have made, over all pairs of draws.
+class Drawn(Protocol):
+    """Settings of a kind whose scores are drawn."""
 
-    Mean Kendall tau-b of the ranks (None where a draw is all ties), and mean share of common layers
-    among the top m.
-    """
-
-    kendall_tau: float | None
-    top_m_overlap: float
-
-
-@dataclass(frozen=True)
-class LayerSelection:
-    """The content of selection.json, beside what it is of; lists over layers, by the score's name.
-
-    ``standard_errors`` and ``rank_stability`` are there where a score is drawn more than once.
-    """
-
-    layers: int
-    top: list[int]
-    rank_stability: RankStability | None
-    scores: dict[str, list[float]]
-    standard_errors: dict[str, list[float]]
+    @property
+    def kind(self) -> str: ...
+    @property
+    def top_m(self) -> float: ...
+    @property
+    def draws(self) -> int: ...
+    @property
+    def quant_weight(self) -> float: ...
 
 
 def select(name: str, scores: Mapping[str, float], top_m: int) -> LayerSelection:
@@ -50,23 +37,23 @@ def select(name: str, scores: Mapping[str, float], top_m: int) -> LayerSelection
     )
 
 
-def select_robust(chunks: Sequence[Mapping[str, Any]], settings: Any, count: int) -> LayerSelection:
+def select_robust(chunks: Sequence[DrawnScores], settings: Drawn, count: int) -> LayerSelection:
     """Gather the chunks of scores that are drawn, as ``robustness.score_layers`` returns them.
 
-    ``settings`` are those of such a kind, as ``Robustness``; there are ``count`` layers in all. A
-    score is the mean S_noise over draws plus ``quant_weight`` times S_quant; its standard error
-    comes from the draws. Beside it are both terms, ``noise`` and ``quant`` (Figure 2).
+    There are ``count`` layers in all. A score is the mean S_noise over draws plus ``quant_weight``
+    times S_quant; its standard error comes from the draws. Beside it are both terms, ``noise`` and
+    ``quant`` (Figure 2).
 
     Raises:
         HoldfastError: a layer is missing, or the chunks are of different models or data.
     """
     layers = _gather(chunks, count)
-    noise = {layer: statistics.fmean(parts["noise"]) for layer, parts in layers.items()}
-    quant = {layer: parts["quant"] for layer, parts in layers.items()}
+    noise = {layer: statistics.fmean(parts.noise) for layer, parts in layers.items()}
+    quant = {layer: parts.quant for layer, parts in layers.items()}
     weight, top_m = settings.quant_weight, selected(settings.top_m, count)
     scores = {layer: noise[layer] + weight * quant[layer] for layer in layers}
     draws = [
-        {layer: parts["noise"][draw] + weight * quant[layer] for layer, parts in layers.items()}
+        {layer: parts.noise[draw] + weight * quant[layer] for layer, parts in layers.items()}
         for draw in range(settings.draws)
     ]
     several = settings.draws > 1
@@ -100,21 +87,21 @@ def top_layers(scores: Mapping[str, float], top_m: int) -> list[int]:
     return [int(layer) for layer in order[:top_m]]
 
 
-def _gather(chunks: Sequence[Mapping[str, Any]], count: int) -> dict[str, Any]:
-    if len({chunk["loss"] for chunk in chunks}) > 1:
+def _gather(chunks: Sequence[DrawnScores], count: int) -> dict[str, Sensitivity]:
+    if len({chunk.loss for chunk in chunks}) > 1:
         raise HoldfastError(
             "the layer-score chunks start from different losses: delete them and score again"
         )
-    scored = {layer: parts for chunk in chunks for layer, parts in chunk["layers"].items()}
+    scored = {layer: parts for chunk in chunks for layer, parts in chunk.layers.items()}
     missing = [str(layer) for layer in range(count) if str(layer) not in scored]
     if missing:
         raise HoldfastError(f"no score for layer {', '.join(missing)}: run the scoring again")
     return {str(layer): scored[str(layer)] for layer in range(count)}
 
 
-def _standard_errors(layers: Mapping[str, Any]) -> dict[str, float]:
+def _standard_errors(layers: Mapping[str, Sensitivity]) -> dict[str, float]:
     return {
-        layer: statistics.stdev(parts["noise"]) / math.sqrt(len(parts["noise"]))
+        layer: statistics.stdev(parts.noise) / math.sqrt(len(parts.noise))
         for layer, parts in layers.items()
     }
 
@@ -126,7 +113,9 @@ def _stability(draws: Sequence[Mapping[str, float]], top_m: int) -> RankStabilit
     taus = [kendalltau(list(a.values()), list(b.values())).statistic for a, b in pairs]
     common = [len({*top_layers(a, top_m)} & {*top_layers(b, top_m)}) / top_m for a, b in pairs]
     tau = statistics.fmean(map(float, taus))
-    return RankStability(None if math.isnan(tau) else tau, statistics.fmean(common))
+    return RankStability(
+        kendall_tau=None if math.isnan(tau) else tau, top_m_overlap=statistics.fmean(common)
+    )
 
 
 def _listed(scores: Mapping[str, float]) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,15 +22,18 @@ from holdfast.files.journal import Journal, finished
 from holdfast.progress import track
 from holdfast.settings.selections import Snip
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 @torch.enable_grad()
 def score_layers(
-    model: Any,
+    model: PreTrainedModel,
     examples: Sequence[Example],
     settings: Snip,
     *,
     journal: Journal | None = None,
-    **_: Any,
+    **_: object,
 ) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one backward pass each.
 
@@ -74,7 +77,11 @@ def score_layers(
                     halving(descend, 1)
                     return sums.tolist()
 
-                sums.copy_(torch.tensor(finished(journal, str(number), summed), dtype=sums.dtype))
+                sums.copy_(
+                    torch.tensor(
+                        finished(journal, str(number), list[float], summed), dtype=sums.dtype
+                    )
+                )
         finally:
             for handle in handles:
                 handle.remove()
@@ -85,7 +92,7 @@ def score_layers(
 
 
 @contextmanager
-def _only_these_learn(model: Any, weights: list[Tensor]) -> Iterator[None]:
+def _only_these_learn(model: PreTrainedModel, weights: list[Tensor]) -> Iterator[None]:
     before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.requires_grad_(False)
     for weight in weights:

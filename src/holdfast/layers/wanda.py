@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,13 @@ from holdfast.engine.parameters import linear_modules
 from holdfast.progress import track
 from holdfast.settings.selections import Wanda
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 @torch.no_grad()
 def score_layers(
-    model: Any, examples: Sequence[Example], settings: Wanda, **_: Any
+    model: PreTrainedModel, examples: Sequence[Example], settings: Wanda, **_: object
 ) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one forward pass in all.
 

@@ -113,8 +113,8 @@ def normals(
     pairs = size if size <= HALF else -(-size // (2 * HALF)) * HALF
     at_once = _batch(out.device) // max(pairs, 1)
     if at_once < 2 or out.is_cuda:
-        for row, one in zip(out, keys, strict=True):
-            normal_(row, one, name)
+        for row, stream in zip(out, keys, strict=True):
+            normal_(row, stream, name)
     else:
         for start in range(0, len(keys), at_once):
             some = slice(start, start + at_once)
@@ -154,7 +154,9 @@ def keyed_hash(values: Tensor, key: Key, name: str) -> Tensor:
 
 def _stack(out: Tensor, keys: Sequence[Key], name: str, count: int) -> None:
     """Fill each row with the first elements of its key's stream, from ``count`` pairs."""
-    words = torch.tensor([one.words(name) for one in keys], dtype=torch.int32, device=out.device)
+    words = torch.tensor(
+        [stream.words(name) for stream in keys], dtype=torch.int32, device=out.device
+    )
     shift = torch.tensor(SHIFT, dtype=torch.int32, device=out.device)
     pairs = _Pairs((shift, *words.T[:, :, None].unbind()), out.device)
     pairs.compute_keys(len(keys), count)

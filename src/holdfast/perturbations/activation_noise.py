@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,14 @@ from holdfast.numerics.noise import keyed_hash, normal_rows
 from holdfast.numerics.stream import Key, key
 from holdfast.settings.perturbations import ActivationNoise
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 PURPOSE = "activation_noise"
 
 
 def perturb(
-    model: Any, settings: ActivationNoise, level: str, noise_seed: int
+    model: PreTrainedModel, settings: ActivationNoise, level: str, noise_seed: int
 ) -> AbstractContextManager[None]:
     """Return the context in which ``model`` has the noise of a level of ``settings``."""
     return activation_noise(model, float(level), settings.scope, noise_seed)
@@ -34,7 +37,7 @@ def perturb(
 
 @contextmanager
 def activation_noise(
-    model: Any, alpha: float, scope: Literal["token", "tensor"], seed: int
+    model: PreTrainedModel, alpha: float, scope: Literal["token", "tensor"], seed: int
 ) -> Iterator[None]:
     """Add ``alpha * std * N(0, 1)`` to every decoder layer's output.
 
@@ -58,7 +61,7 @@ def activation_noise(
 def _noise_hook(text: _TextHash, alpha: float, scope: str, name: str) -> Any:
     dimension = -1 if scope == "token" else None
 
-    def hook(_layer: nn.Module, _inputs: Any, output: Any) -> Any:
+    def hook(_layer: nn.Module, _inputs: object, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output
         rows = text.prefix.to(hidden.device).flatten()
         noise = normal_rows(rows, hidden.shape[-1], text.key, name).view(hidden.shape)
@@ -95,7 +98,7 @@ class _TextHash:
         hashes = keyed_hash((self._count << 32) + tokens, self.key, "text") * real
         self.prefix = seen + hashes.cumsum(dim=1)
 
-    def after(self, _decoder: nn.Module, _inputs: Any, output: Any) -> None:
+    def after(self, _decoder: nn.Module, _inputs: object, output: Any) -> None:
         cache = output.past_key_values if hasattr(output, "past_key_values") else None
         if cache is None:
             return

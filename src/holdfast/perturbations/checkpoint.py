@@ -29,7 +29,7 @@ from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import Checkpoint
+from holdfast.settings.quantization import Checkpoint
 
 METHODS = ("compressed-tensors", "gptq", "awq")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")

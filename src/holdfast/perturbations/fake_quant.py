@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,14 @@ from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.parameters import linear_modules, restored
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid, quantize_dequantize
-from holdfast.settings.perturbations import FakeQuant
+from holdfast.settings.quantization import FakeQuant
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def perturb(
-    model: Any, settings: FakeQuant, level: str, _noise_seed: int
+    model: PreTrainedModel, settings: FakeQuant, level: str, _noise_seed: int
 ) -> AbstractContextManager[None]:
     """Return the context in which ``model`` is rounded to the grids of a level of ``settings``."""
     grid = settings.levels[level]
@@ -26,7 +29,7 @@ def perturb(
 
 
 @contextmanager
-def fake_quant(model: Any, weights: Grid, activations: Grid) -> Iterator[None]:
+def fake_quant(model: PreTrainedModel, weights: Grid, activations: Grid) -> Iterator[None]:
     """Round the weights of every linear module in the decoder layers, and its inputs as they come.
 
     Weights go to the nearest point of their grid; activations get the scale of their own values

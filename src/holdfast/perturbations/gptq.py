@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,9 +18,16 @@ from holdfast.engine.parameters import linear_modules
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 def quantize_checkpoint(
-    model: Any, tokenizer: Any, folder: Path, grid: Grid, calibration: Sequence[Sequence[int]]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    grid: Grid,
+    calibration: Sequence[Sequence[int]],
 ) -> None:
     """Quantize the linear modules of all decoder layers and save a compressed-tensors folder.
 
@@ -71,7 +78,7 @@ def _arguments(grid: Grid) -> dict[str, Any]:
     return {**common, "strategy": grid.group_size}
 
 
-def _check(model: Any, grid: Grid) -> None:
+def _check(model: PreTrainedModel, grid: Grid) -> None:
     for index, layer in enumerate(decoder_layers(model)):
         for name, module in linear_modules(layer).items():
             if isinstance(grid.group_size, int) and module.in_features % grid.group_size:
@@ -95,7 +102,7 @@ def _only_warnings() -> None:
 
 
 @contextmanager
-def _local_config(model: Any) -> Iterator[None]:
+def _local_config(model: PreTrainedModel) -> Iterator[None]:
     """Let llm-compressor, which looks its model up by name, find it without the network."""
     kept = model.config._name_or_path, model.name_or_path
     model.config.dtype = model.dtype

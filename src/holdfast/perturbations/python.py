@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.engine.parameters import fingerprint
 from holdfast.errors import HoldfastError
@@ -32,17 +32,22 @@ from holdfast.numerics.stream import Key, key
 from holdfast.settings.own import load_own
 from holdfast.settings.perturbations import PythonPerturbation
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class OwnPerturbation(Protocol):
     """What a user writes."""
 
-    def perturb(self, model: Any, level: float | None, key: Key) -> AbstractContextManager[object]:
+    def perturb(
+        self, model: PreTrainedModel, level: float | None, key: Key
+    ) -> AbstractContextManager[object]:
         """Return a context in which ``model`` is perturbed, and after which it is as before."""
 
 
 @contextmanager
 def perturb(
-    model: Any, settings: PythonPerturbation, level: str, noise_seed: int
+    model: PreTrainedModel, settings: PythonPerturbation, level: str, noise_seed: int
 ) -> Iterator[None]:
     """Perturb ``model`` by the user's object.
 

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import device, load_tokenizer
@@ -16,7 +16,10 @@ from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
 from holdfast.files.manifest import artifact_hash
 from holdfast.numerics.rounding import Grid
 from holdfast.progress import track
-from holdfast.settings.perturbations import Gptq
+from holdfast.settings.quantization import Gptq
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Quantizer = Callable[[Grid, Path], None]  # from a weight grid to a folder with the copy
 
@@ -66,5 +69,7 @@ def _gptqmodel(arm: Path, pairs: list[dict[str, str]], max_length: int) -> Quant
     return lambda grid, folder: quantize_folder(arm, folder, grid, texts)
 
 
-def _texts(tokenizer: Any, pairs: list[dict[str, str]], max_length: int) -> list[list[int]]:
+def _texts(
+    tokenizer: PreTrainedTokenizerBase, pairs: list[dict[str, str]], max_length: int
+) -> list[list[int]]:
     return [list(row.input_ids) for row in encode_pairs(tokenizer, pairs, max_length)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError, nearest
 from holdfast.settings.kinds import module_of
 from holdfast.settings.perturbations import Perturbation
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def perturb(
-    model: Any, settings: Perturbation, level: str, noise_seed: int
+    model: PreTrainedModel, settings: Perturbation, level: str, noise_seed: int
 ) -> AbstractContextManager[None]:
     """Return a context in which ``model`` is perturbed, and after which it is as before.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from holdfast.plan.paths import Paths
+from holdfast.plan.paths import OfDataset, Paths
 from holdfast.plan.stages import DATASETS
 from holdfast.settings.data import DataSource, Rows
 from holdfast.settings.run import Settings
@@ -40,7 +39,7 @@ class DataPlan:
             return "pairs"
         return DATASETS.get(name) or ("template" if name in self._templates else "documents")
 
-    def inputs(self, w: Any) -> list[str]:
+    def inputs(self, w: OfDataset) -> list[str]:
         """Files that the data set of a rule's wildcard is read from."""
         return self.source_inputs(self.rows(w.dataset).source)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.plan.paths import At, Paths
 from holdfast.plan.stages import params
@@ -28,6 +27,6 @@ class GapPlan:
             for seed in self.settings.seeds
         ]
 
-    def params(self, w: Any) -> str:
+    def params(self, w: object) -> str:
         """Version and settings of the measurement."""
         return params("gap", self.settings.gap, self.settings.data.max_length)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.plan.arms import ArmPlan
 from holdfast.plan.models import ModelPlan
-from holdfast.plan.paths import At, Paths, Wildcards
+from holdfast.plan.paths import At, OfChunk, OfSelection, Paths, Wildcards
 from holdfast.settings.run import Settings
 
 
@@ -28,14 +27,14 @@ class LayerPlan:
             return []
         return [self.paths.selection(At(w.model, entry.parent, w.seed), entry.selection)]
 
-    def chunks(self, w: Any) -> list[str]:
+    def chunks(self, w: OfSelection) -> list[str]:
         """Paths of the layer scores that a selection is made from, one file a chunk of layers."""
         count = self.models.layers(w.model)
         number = math.ceil(count / self._per_job(w.selection, count))
         folder = f"{self.paths.home(w)}/layers/{w.selection}"
         return [f"{folder}/scores-{chunk}.json" for chunk in range(number)]
 
-    def chunk(self, w: Any) -> list[int]:
+    def chunk(self, w: OfChunk) -> list[int]:
         """Decoder layers that a chunk scores."""
         count = self.models.layers(w.model)
         per_job = self._per_job(w.selection, count)

@@ -17,6 +17,57 @@ class Wildcards(Protocol):
     def seed(self) -> int | str: ...
 
 
+class OfModel(Protocol):
+    """Wildcards of a file about a model and training seed."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def seed(self) -> int | str: ...
+
+
+class OfArm(Protocol):
+    """Wildcards of a file about an arm of every model."""
+
+    @property
+    def arm(self) -> str: ...
+
+
+class OfSelection(Wildcards, Protocol):
+    """Wildcards of a file about a layer selection on an arm."""
+
+    @property
+    def selection(self) -> str: ...
+
+
+class OfChunk(OfSelection, Protocol):
+    """Wildcards of a chunk of layer scores."""
+
+    @property
+    def chunk(self) -> int | str: ...
+
+
+class OfTable(Protocol):
+    """Wildcards of a table."""
+
+    @property
+    def table(self) -> str: ...
+
+
+class OfFigure(Protocol):
+    """Wildcards of a figure."""
+
+    @property
+    def figure(self) -> str: ...
+
+
+class OfDataset(Protocol):
+    """Wildcards of prepared data."""
+
+    @property
+    def dataset(self) -> str: ...
+
+
 class At(NamedTuple):
     """One arm of one model and training seed."""
 

@@ -50,9 +50,9 @@ class Resources:
         if shape is None:
             return UNKNOWN
         ranks = entry.move.processes(self.settings.gpus)
-        one = estimate.first_order(shape, entry.move, self.settings.data.max_length, ranks)
+        process = estimate.first_order(shape, entry.move, self.settings.data.max_length, ranks)
         states = FLOAT32 * (1 + entry.move.states) * shape.parameters
-        return self._memory(one * ranks, states + shape.weights)
+        return self._memory(process * ranks, states + shape.weights)
 
     def zeroth_order(self, model: str, arm: str) -> Memory:
         """Refinement."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.config import published
 from holdfast.plan.data import DataPlan
 from holdfast.plan.evaluation import EvaluationPlan
 from holdfast.plan.gap import GapPlan
-from holdfast.plan.paths import At, Paths
+from holdfast.plan.paths import At, OfArm, OfFigure, OfTable, Paths
 from holdfast.plan.stages import params
 from holdfast.plan.sweeps import SweepPlan
 from holdfast.settings.labels import Labels, PerturbationLabel
@@ -58,36 +57,36 @@ class ResultPlan:
         models = [*self.settings.models.values(), *self.settings.judge_models.values()]
         return any(model.says_nothing for model in models)
 
-    def table_params(self, w: Any) -> str:
+    def table_params(self, w: OfTable) -> str:
         """Version and settings of a table, and what it prints names as."""
         entry = self.settings.tables[w.table]
         shown = entry.models_of(self.settings)
         untrained = any(self.settings.models[name].says_nothing for name in shown)
         return params("table", entry, self.labels, untrained)
 
-    def figure_params(self, w: Any) -> str:
+    def figure_params(self, w: OfFigure) -> str:
         """Version and settings of a figure, and what it prints names as."""
         return params("figure", self.settings.figures[w.figure], self.labels, self.meaningless)
 
-    def sweep_params(self, w: Any) -> str:
+    def sweep_params(self, w: OfArm) -> str:
         """Version and settings of a sweep's table and figure."""
         return params("sweep", self.sweeps.result(w.arm), self.labels, self.meaningless)
 
-    def of_table(self, w: Any) -> list[str]:
+    def of_table(self, w: OfTable) -> list[str]:
         """Small files that a table is made from."""
         return self._inputs(self.settings.tables[w.table])
 
-    def published(self, w: Any) -> list[str]:
+    def published(self, w: OfTable) -> list[str]:
         """File of published numbers that a table is compared with."""
         comparison = self.settings.tables[w.table].comparison(self.settings)
         return [str(published.FOLDER / f"{comparison.names.table}.csv")] if comparison else []
 
-    def behaviors(self, w: Any) -> list[str]:
+    def behaviors(self, w: OfTable) -> list[str]:
         """File of the behaviors that a table names; none for a table that names none."""
         named = self.settings.tables[w.table].reads(self.settings).behaviors
         return [self.data.path("behaviors")] * named
 
-    def of_figure(self, w: Any) -> list[str]:
+    def of_figure(self, w: OfFigure) -> list[str]:
         """Small files that a figure is made from."""
         return self._inputs(self.settings.figures[w.figure])
 

@@ -83,8 +83,8 @@ class Runtime:
     def layer_scores(self, model: str, selection: str) -> int:
         """Scoring of one job's layers."""
         shape, entry = self._shape(model), self.settings.selections[selection]
-        one = self._pass(shape, entry.pairs * self.settings.data.max_length)
-        return _minutes(entry.passes(shape.layers) * one + self._load(shape))
+        a_pass = self._pass(shape, entry.pairs * self.settings.data.max_length)
+        return _minutes(entry.passes(shape.layers) * a_pass + self._load(shape))
 
     def gap(self, model: str) -> int:
         """Losses on both sides of every draw, and gradients of copies, a pass of which is four."""
@@ -106,12 +106,12 @@ class Runtime:
     def evaluate(self, model: str, perturbations: Iterable[Perturbation]) -> int:
         """Completions, perplexity and accuracy of every level and draw."""
         shape, cells = self._shape(model), sum(len(entry.cells) for entry in perturbations)
-        one = self._completions(shape) + self._load(shape)
-        one += NOISE_BYTES * shape.parameters / self._memory
+        cell = self._completions(shape) + self._load(shape)
+        cell += NOISE_BYTES * shape.parameters / self._memory
         tasks = self.settings.utility.lm_eval.tasks.values()
         questions = sum(1 if task.data is None else 0.1 for task in tasks)  # local ones are small
-        one += self._pass(shape, TEXT_TOKENS + questions * TASK_TOKENS)
-        return _minutes(cells * one)
+        cell += self._pass(shape, TEXT_TOKENS + questions * TASK_TOKENS)
+        return _minutes(cells * cell)
 
     def points(self, model: str, points: int, perturbations: Iterable[Perturbation]) -> int:
         """Validation of some points of a sweep: made again, then completions and losses."""
@@ -167,7 +167,7 @@ class Runtime:
         return self._shape_of(self.settings.models[model])
 
     def _shape_of(self, model: ModelSettings) -> Shape:
-        pocket = next((one for one in self.settings.models.values() if one.pocket), None)
+        pocket = next((model for model in self.settings.models.values() if model.pocket), None)
         return shape_of_model(model, pocket) or TYPICAL
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -46,7 +46,7 @@ DATASETS = {
 }
 
 
-def params(stage: str, *parts: Any) -> str:
+def params(stage: str, *parts: object) -> str:
     """Return the canonical form of a stage's version and settings, for ``params:``.
 
     Settings come in the order of their types' fields, whatever their order in the config; only the
@@ -67,7 +67,7 @@ def groups(members: Sequence[T], size: int) -> list[tuple[T, ...]]:
     return [tuple(members[start : start + size]) for start in range(0, len(members), size)]
 
 
-def _dump(part: Any) -> Any:
+def _dump(part: object) -> object:
     if isinstance(part, BaseModel):
         # A label is how a thing is shown, not what it is: changing it computes nothing again.
         return part.model_dump(mode="json", by_alias=True, exclude={"label"})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.plan.arms import ArmPlan
 from holdfast.plan.data import DataPlan
-from holdfast.plan.paths import At, Paths
+from holdfast.plan.paths import At, OfArm, OfModel, Paths
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
@@ -47,12 +46,12 @@ class SweepPlan:
         """Regular expression of the arms with a sweep."""
         return any_of(self.entries)
 
-    def validation_inputs(self, w: Any) -> list[str]:
+    def validation_inputs(self, w: object) -> list[str]:
         """Files that validation data is read from."""
         sources = self.validation_sources
         return list(dict.fromkeys(p for s in sources for p in self.data.source_inputs(s)))
 
-    def validation_params(self, w: Any) -> str:
+    def validation_params(self, w: object) -> str:
         """Version and settings of the validation data."""
         data = self.settings.data
         return params("validation", data.validation, data.safety.source)
@@ -87,7 +86,7 @@ class SweepPlan:
         }
         return {name: entries[name].only(levels) for name, levels in wanted.items()}
 
-    def inputs(self, w: Any) -> list[str]:
+    def inputs(self, w: OfArm) -> list[str]:
         """Scores of all points of a sweep, for every model and seed."""
         return [
             self.paths.file(At(model, point.name, seed), "validation.json")
@@ -134,33 +133,33 @@ class SweepJob:
         """Names of the points."""
         return [point.name for point in self.points]
 
-    def parent(self, wildcards: Any) -> list[str]:
+    def parent(self, wildcards: OfModel) -> list[str]:
         """Weights folders that loading the points' parent reads, its own first."""
         parent = self.plan.entries[self.arm].parent
         assert parent is not None
         return self.plan.arms.lineage(At(wildcards.model, parent, wildcards.seed))
 
-    def weights(self, wildcards: Any) -> list[str]:
+    def weights(self, wildcards: OfModel) -> list[str]:
         """Weights folder of every point."""
         arms = self.plan.arms
         at = (At(wildcards.model, point.arm, wildcards.seed) for point in self.points)
         return [arms.weights(w) for w in at]
 
-    def gpu_mem_mb(self, wildcards: Any) -> int:
+    def gpu_mem_mb(self, wildcards: OfModel) -> int:
         """Memory of a GPU that the job needs, in MiB."""
         return max(need.gpu_mem_mb for need in self._memory(wildcards))
 
-    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+    def mem_mb(self, wildcards: OfModel, attempt: int) -> int:
         """Host memory that the job asks for, in MiB: twice, since the parent's weights stay."""
         return attempt * 2 * max(need.mem_mb for need in self._memory(wildcards))
 
-    def runtime(self, wildcards: Any, attempt: int) -> int:
+    def runtime(self, wildcards: OfModel, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
         perturbations = self.plan.validation_perturbations.values()
         count = len(self.points)
         return attempt * self.plan.runtime.points(wildcards.model, count, perturbations)
 
-    def _memory(self, wildcards: Any) -> list[Memory]:
+    def _memory(self, wildcards: OfModel) -> list[Memory]:
         """What an evaluation takes, and a refinement's float32 copy while it is replayed."""
         memory, settings = self.plan.memory, self.plan.settings
         needs = [memory.evaluate(wildcards.model, settings.perturbations)]
@@ -168,7 +167,7 @@ class SweepJob:
             needs.append(memory.zeroth_order(wildcards.model, self.arm))
         return needs
 
-    def params(self, wildcards: Any) -> str:
+    def params(self, wildcards: OfModel) -> str:
         """Version and settings of the scoring, without what only compares its results."""
         settings = self.plan.settings
         return params(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from holdfast.files.atomic import read_jsonl
+from holdfast.data.outputs import CompletionRow
+from holdfast.files.typed import read_rows
+from holdfast.judges.verdict import VerdictRow
 from holdfast.pocket.files import read_world
 from holdfast.pocket.oracle import oracle
 
@@ -17,7 +19,7 @@ def agreement(
     labels: Literal["yes_no", "safe_unsafe"],
     world: Path,
     files: Iterable[tuple[str, Path, Path]],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Compare verdicts with the oracle, on unperturbed (clean) and on perturbed (noised) models.
 
     Args:
@@ -33,14 +35,14 @@ def agreement(
     counts = {group: {"n": 0, "agree": 0} for group in REQUIRED}
     for perturbation, verdicts, completions in files:
         texts = {
-            (row["level"], row["draw"], row["id"]): row["completion"]
-            for row in read_jsonl(completions)
-            if row["set"] == "behaviors"
+            (row.level, row.draw, row.id): row.completion
+            for row in read_rows(CompletionRow, completions)
+            if row.set == "behaviors"
         }
         group = counts["clean" if perturbation == "none" else "noised"]
-        for row in read_jsonl(verdicts):
-            text = texts[row["level"], row["draw"], row["id"]]
+        for row in read_rows(VerdictRow, verdicts):
+            text = texts[row.level, row.draw, row.id]
             expected = "yes" if truth.verdict(labels, text) else "no"
             group["n"] += 1
-            group["agree"] += row["verdict"] == expected
+            group["agree"] += row.verdict == expected
     return {**counts, "required": REQUIRED}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,7 +121,7 @@ class Rows:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerFast,
-        corpus: Sequence[dict[str, Any]],
+        corpus: Sequence[dict[str, str]],
         settings: BaseModelSettings,
     ) -> None:
         rows = [*_rows_of_text(tokenizer, corpus), *_rows_of_chats(tokenizer, corpus)]
@@ -152,7 +151,7 @@ Row = tuple[list[int], list[int], list[int]]
 
 
 def _rows_of_text(
-    tokenizer: PreTrainedTokenizerFast, corpus: Sequence[dict[str, Any]]
+    tokenizer: PreTrainedTokenizerFast, corpus: Sequence[dict[str, str]]
 ) -> Iterator[Row]:
     """A third of the articles as running text, the others apart."""
     texts = [row["text"] for row in corpus if "text" in row]
@@ -166,7 +165,7 @@ def _rows_of_text(
 
 
 def _rows_of_chats(
-    tokenizer: PreTrainedTokenizerFast, corpus: Sequence[dict[str, Any]]
+    tokenizer: PreTrainedTokenizerFast, corpus: Sequence[dict[str, str]]
 ) -> Iterator[Row]:
     chats = [row["messages"] for row in corpus if "messages" in row]
     rendered = tokenizer.apply_chat_template(chats, tokenize=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ def train(
     learning_rate: float,
     warmup_steps: int = 0,
     weight_decay: float = 0.0,
-    identity: dict[str, Any] | None = None,
+    identity: dict[str, object] | None = None,
     scratch_folder: Path | None = None,
 ) -> None:
     """Minimize ``loss_at(step)`` for ``steps`` steps, in place.
@@ -54,7 +53,7 @@ def train(
     model.eval()
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Decay matrices only: norms are vectors."""
     parameters = list(model.parameters())
     return [
@@ -71,7 +70,7 @@ def _schedule(step: int, steps: int, warmup_steps: int) -> float:
 
 def _save(
     path: Path,
-    identity: dict[str, Any] | None,
+    identity: dict[str, object] | None,
     step: int,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -89,7 +88,7 @@ def _save(
 
 def _restore(
     path: Path | None,
-    identity: dict[str, Any] | None,
+    identity: dict[str, object] | None,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> int:

@@ -53,15 +53,15 @@ def _findings(path: str, source: sources.Source, where: sources.Where) -> Iterat
 
 
 def _layers(path: str, model: ModelSettings, config: dict[str, Any]) -> Finding:
-    found = config.get("text_config", config).get("num_hidden_layers")
-    if found is None:
+    layers = config.get("text_config", config).get("num_hidden_layers")
+    if layers is None:
         return bad(f"{path}: its config.json has no num_hidden_layers; take a decoder-only model")
-    if model.layers is not None and model.layers != found:
+    if model.layers is not None and model.layers != layers:
         return bad(
-            f"{path}.layers: {model.layers} does not match the checkpoint, which has {found}"
-            f" decoder layers; write layers: {found}"
+            f"{path}.layers: {model.layers} does not match the checkpoint, which has {layers}"
+            f" decoder layers; write layers: {layers}"
         )
-    return good(f"{path}: {found} decoder layers")
+    return good(f"{path}: {layers} decoder layers")
 
 
 def _padding(path: str, tokens: dict[str, Any]) -> Finding:
@@ -76,7 +76,7 @@ def _padding(path: str, tokens: dict[str, Any]) -> Finding:
     )
 
 
-def _text(token: Any) -> str:
+def _text(token: object) -> str:
     return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")
 
 

@@ -120,8 +120,8 @@ def _downloads(settings: Settings) -> int:
 def _missing(name: str, revision: str) -> int:
     if not given(name, revision, "model"):
         return 0
-    found = repository(name, revision, "model")
-    return sum(found.files[file] for file in found.missing if wanted(file))
+    asked = repository(name, revision, "model")
+    return sum(asked.files[file] for file in asked.missing if wanted(file))
 
 
 def _hub_cache() -> Path:

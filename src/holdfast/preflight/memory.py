@@ -85,12 +85,12 @@ def _of_model(settings: Settings, path: str, shape: Shape, tokens: int) -> Itera
 
 def _largest(every: Iterator[Need]) -> list[Need]:
     """Return the largest need of each kind of stage."""
-    found: dict[str, Need] = {}
+    largest: dict[str, Need] = {}
     for need in every:
         kind = need.stage.split()[0]
-        if kind not in found or found[kind].size < need.size:
-            found[kind] = need
-    return list(found.values())
+        if kind not in largest or largest[kind].size < need.size:
+            largest[kind] = need
+    return list(largest.values())
 
 
 def _finding(need: Need, room: int, cards: int) -> Finding:

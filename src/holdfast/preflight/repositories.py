@@ -36,10 +36,10 @@ def repository(name: str, revision: str, kind: RepositoryKind) -> Repository:
     Raises:
         HoldfastError: it is not there, or not for this user: ``name at revision`` and the advice.
     """
-    found = _ask(name, revision, kind)
-    if isinstance(found, str):
-        raise HoldfastError(found)
-    return found
+    answer = _ask(name, revision, kind)
+    if isinstance(answer, str):
+        raise HoldfastError(answer)
+    return answer
 
 
 def given(name: str, revision: str, kind: RepositoryKind) -> bool:
@@ -74,10 +74,10 @@ def small_file(checkpoint: Where, file: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise HoldfastError(f"{path} is not valid JSON; copy or download it again") from None
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def names(checkpoint: Where) -> set[str]:
@@ -102,17 +102,17 @@ def _cached_files(name: str, revision: str, kind: RepositoryKind) -> dict[str, i
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     snapshot = cache_folder(name, kind) / "snapshots" / revision
-    found = {str(path.relative_to(snapshot)): path for path in snapshot.rglob("*")}
-    if not found:
+    cached = {str(path.relative_to(snapshot)): path for path in snapshot.rglob("*")}
+    if not cached:
         raise LocalEntryNotFoundError(name)
-    return {file: path.stat().st_size for file, path in found.items() if path.is_file()}
+    return {file: path.stat().st_size for file, path in cached.items() if path.is_file()}
 
 
 def _in_cache(name: str, file: str, revision: str, kind: RepositoryKind) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name, file, revision=revision, repo_type=kind)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(name, file, revision=revision, repo_type=kind)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _fetch(name: str, revision: str, file: str) -> Path:

@@ -15,7 +15,7 @@ def shapes(settings: Settings) -> dict[str, Shape]:
     One that cannot be looked at is left out: the checks of the hub and of checkpoints say why.
     """
     base = next((model for model in settings.models.values() if model.pocket), None)
-    found = {}
+    by_path = {}
     for path, source in sources.checkpoints(settings).items():
         try:
             if source.where is None:
@@ -25,5 +25,5 @@ def shapes(settings: Settings) -> dict[str, Shape]:
         except (HoldfastError, KeyError, TypeError):
             continue
         if shape:
-            found[path] = shape
-    return found
+            by_path[path] = shape
+    return by_path

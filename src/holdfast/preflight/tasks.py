@@ -21,15 +21,15 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield good("the config takes no task from lm-eval's registry")
         return
     index = registry()
-    found: set[str] = set()
+    named: set[str] = set()
     for name in wanted:
         path = f"utility.lm_eval.tasks.{name}"
         if name in index:
-            found.update(data_sets(index, name))
+            named.update(data_sets(index, name))
         else:
             hint = nearest(name, index) or "; `lm-eval ls tasks` lists them"
             yield bad(f"{path}: lm-eval has no task '{name}'{hint}")
-    for data_set in sorted(found):
+    for data_set in sorted(named):
         yield _access(data_set)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from holdfast.data.outputs import CompletionRow, UtilityFile
 from holdfast.files.atomic import (
     read_json,
     read_jsonl,
@@ -13,8 +13,10 @@ from holdfast.files.atomic import (
     write_text,
 )
 from holdfast.files.manifest import versions
+from holdfast.files.typed import read_rows, read_typed
 from holdfast.judges.degenerate import is_degenerate
 from holdfast.judges.refusal_prefix import refuses
+from holdfast.judges.verdict import VerdictRow
 from holdfast.results.figures.draw import write_figure
 from holdfast.results.measured.files import content_of
 from holdfast.results.measured.inputs import Context, read_inputs
@@ -38,25 +40,25 @@ def make_summary(
     utility: Path,
     verdicts: Mapping[str, Path],
     judge_labels: Mapping[str, str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the content of summary.json for one (model, arm, seed) under one perturbation.
 
     ``base`` is the base model's folder.
     """
     model, arm, seed = names
-    about, measured = read_json(base / "model.json"), read_json(utility)
+    about, measured = read_json(base / "model.json"), read_typed(UtilityFile, utility)
     name, settings = perturbation
-    outputs = Outputs(read_jsonl(completions), measured, settings.noise_seeds(seed))
+    outputs = Outputs(read_rows(CompletionRow, completions), measured, settings.noise_seeds(seed))
     summary = summarize(
         model=model,
         arm=arm,
         seed=seed,
-        weights=measured["weights"],
+        weights=measured.weights,
         behaviors=[row["id"] for row in read_jsonl(behaviors)],
         behaviors_sha256=sha256(behaviors),
         benign=[row["id"] for row in read_jsonl(benign)],
         outputs={name: outputs},
-        verdicts={judge: read_jsonl(path) for judge, path in verdicts.items()},
+        verdicts={judge: read_rows(VerdictRow, path) for judge, path in verdicts.items()},
         judge_labels=judge_labels,
         is_degenerate=is_degenerate,
         refuses=refuses,
@@ -64,7 +66,7 @@ def make_summary(
         versions=versions(),
         dtype=about["dtype"],
     )
-    return dict(content_of(summary))
+    return content_of(summary)
 
 
 def make_table(

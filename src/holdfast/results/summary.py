@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from holdfast.data.outputs import CompletionRow, PromptSet, UtilityFile, Windows
 from holdfast.errors import HoldfastError
+from holdfast.judges.verdict import VerdictRow
 from holdfast.results.measured.files import (
     Better,
     Kind,
@@ -14,11 +15,9 @@ from holdfast.results.measured.files import (
     Summary,
     SummaryCell,
     TaskScores,
-    Windows,
 )
 from holdfast.results.measured.metrics import UNPARSED
 
-Row = Mapping[str, Any]
 Place = tuple[str, int, str]  # level, draw, prompt id
 SYMBOLS = {"yes": "1", "no": "0", "unparsed": "?"}
 
@@ -27,12 +26,12 @@ SYMBOLS = {"yes": "1", "no": "0", "unparsed": "?"}
 class Outputs:
     """What was measured under one perturbation.
 
-    ``completions``: rows of completions.jsonl. ``utility``: content of utility.json, or None.
-    ``noise_seeds``: the seed of each draw, by level; empty where nothing is drawn.
+    ``utility`` is None where it was not measured. ``noise_seeds``: the seed of each draw, by level;
+    empty where nothing is drawn.
     """
 
-    completions: Sequence[Row]
-    utility: Mapping[str, Any] | None = None
+    completions: Sequence[CompletionRow]
+    utility: UtilityFile | None = None
     noise_seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -46,7 +45,7 @@ def summarize(
     behaviors_sha256: str,
     benign: Sequence[str],
     outputs: Mapping[str, Outputs],
-    verdicts: Mapping[str, Sequence[Row]],
+    verdicts: Mapping[str, Sequence[VerdictRow]],
     judge_labels: Mapping[str, str],
     is_degenerate: Callable[[str], bool],
     refuses: Callable[[str], bool],
@@ -148,20 +147,20 @@ def _cells(
 
 
 def _texts(
-    perturbation: str, rows: Iterable[Row], kind: str, known: Sequence[str]
+    perturbation: str, rows: Iterable[CompletionRow], kind: PromptSet, known: Sequence[str]
 ) -> dict[Place, str]:
     names, texts = set(known), {}
     for row in rows:
-        if row["set"] != kind:
+        if row.set != kind:
             continue
-        place = (row["level"], row["draw"], row["id"])
-        if place in texts or row["id"] not in names:
+        place = (row.level, row.draw, row.id)
+        if place in texts or row.id not in names:
             problem = "repeats" if place in texts else "has the unknown"
             raise HoldfastError(
-                f"completions under '{perturbation}', level '{row['level']}', draw {row['draw']}: "
-                f"the file {problem} id '{row['id']}'; delete it and run again"
+                f"completions under '{perturbation}', level '{row.level}', draw {row.draw}: "
+                f"the file {problem} id '{row.id}'; delete it and run again"
             )
-        texts[place] = row["completion"]
+        texts[place] = row.completion
     return texts
 
 
@@ -175,26 +174,25 @@ def _strings(
 ) -> list[str]:
     strings = []
     for draw in draws:
-        missing = next((one for one in ids if (level, draw, one) not in texts), None)
+        missing = next((name for name in ids if (level, draw, name) not in texts), None)
         if missing is not None:
             raise HoldfastError(
                 f"no completion under '{where}', draw {draw}, for '{missing}': generate again"
             )
-        strings.append("".join("01"[flag(texts[level, draw, one])] for one in ids))
+        strings.append("".join("01"[flag(texts[level, draw, name])] for name in ids))
     return strings
 
 
-def _verdicts(judge: str, rows: Iterable[Row]) -> dict[tuple[str, Place], str]:
+def _verdicts(judge: str, rows: Iterable[VerdictRow]) -> dict[tuple[str, Place], str]:
     symbol_of: dict[tuple[str, Place], str] = {}
     for row in rows:
-        key = (row["perturbation"], (row["level"], row["draw"], row["id"]))
-        if key in symbol_of or row["verdict"] not in SYMBOLS:
-            problem = "is repeated" if key in symbol_of else f"is '{row['verdict']}'"
+        key = (row.perturbation, (row.level, row.draw, row.id))
+        if key in symbol_of:
             raise HoldfastError(
-                f"verdict of judge '{judge}' for '{row['id']}' under {row['perturbation']} "
-                f"{row['level']} {problem}: delete the verdicts and judge again"
+                f"verdict of judge '{judge}' for '{row.id}' under {row.perturbation} "
+                f"{row.level} is repeated: delete the verdicts and judge again"
             )
-        symbol_of[key] = SYMBOLS[row["verdict"]]
+        symbol_of[key] = SYMBOLS[row.verdict]
     return symbol_of
 
 
@@ -208,7 +206,7 @@ def _judged(
 ) -> list[str]:
     strings = []
     for draw in draws:
-        symbols = [symbol_of.get((perturbation, (level, draw, one))) for one in behaviors]
+        symbols = [symbol_of.get((perturbation, (level, draw, name))) for name in behaviors]
         if None in symbols:
             raise HoldfastError(
                 f"judge '{judge}' has no verdict for '{behaviors[symbols.index(None)]}' under "
@@ -219,29 +217,29 @@ def _judged(
 
 
 def _utility(
-    utility: Mapping[str, Any] | None, level: str, draws: Sequence[int], where: str
+    utility: UtilityFile | None, level: str, draws: Sequence[int], where: str
 ) -> tuple[list[Windows] | None, dict[str, TaskScores] | None]:
     """Return the perplexity and lm-eval scores of one cell, one value a draw."""
     if utility is None:
         return None, None
-    by_draw = {cell["draw"]: cell for cell in utility["cells"] if cell["level"] == level}
+    by_draw = {cell.draw: cell for cell in utility.cells if cell.level == level}
     if set(by_draw) != set(draws):
         raise HoldfastError(
             f"utility.json under '{where}' has draws {sorted(by_draw)}, the completions "
             f"{list(draws)}: measure utility again"
         )
     cells = [by_draw[draw] for draw in draws]
-    perplexity, lm_eval = None, None
-    if all(cell.get("perplexity") for cell in cells):
-        perplexity = [Windows(**cell["perplexity"]) for cell in cells]
-    if all(cell.get("lm_eval") for cell in cells):
-        lm_eval = {
-            task: TaskScores(
-                metric=first["metric"],
-                scores=[_packed(cell["lm_eval"][task]["scores"]) for cell in cells],
-            )
-            for task, first in cells[0]["lm_eval"].items()
-        }
+    windows = [cell.perplexity for cell in cells if cell.perplexity]
+    perplexity = windows if len(windows) == len(cells) else None
+    accuracy = [cell.lm_eval for cell in cells if cell.lm_eval]
+    if len(accuracy) < len(cells):
+        return perplexity, None
+    lm_eval = {
+        task: TaskScores(
+            metric=first.metric, scores=[_packed(tasks[task].scores) for tasks in accuracy]
+        )
+        for task, first in accuracy[0].items()
+    }
     return perplexity, lm_eval
 
 

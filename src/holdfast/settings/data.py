@@ -49,8 +49,8 @@ class DataSource(Frozen):
     def _one_pinned_source(self) -> DataSource:
         given = [name for name in SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            found = " and ".join(given) if given else "none"
-            raise ValueError(f"give exactly one of {', '.join(SOURCES)} (found {found})")
+            there = " and ".join(given) if given else "none"
+            raise ValueError(f"give exactly one of {', '.join(SOURCES)} (found {there})")
         if self.url and not self.sha256:
             raise ValueError("`url` needs `sha256`, the digest of the file")
         if self.url and _holds_secret(self.url):

@@ -47,10 +47,10 @@ class LmEvalTask(Frozen):
     def _both_or_none(self) -> LmEvalTask:
         if (self.data is None) != (self.config is None):
             raise ValueError("a local task needs `data` and `config`, one of lm-eval's own neither")
-        found = {*FOREIGN, "hf_evaluate"} & set(_keys(self.config or {}))
-        if found:
+        foreign = {*FOREIGN, "hf_evaluate"} & set(_keys(self.config or {}))
+        if foreign:
             raise ValueError(
-                f"`config` must not have `{min(found)}`, which takes code or data from elsewhere"
+                f"`config` must not have `{min(foreign)}`, which takes code or data from elsewhere"
             )
         return self
 
@@ -74,7 +74,7 @@ class LmEvalSettings(Frozen):
         return self
 
 
-def _keys(value: Any) -> Iterator[str]:
+def _keys(value: dict[str, Any] | list[Any]) -> Iterator[str]:
     """Yield the keys of nested dictionaries and lists."""
     if isinstance(value, dict):
         yield from value

@@ -66,8 +66,8 @@ class ModelSettings(Frozen):
         sources = ("hub", "path", "pocket", "pocket_judge", "scratch")
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            found = " and ".join(given) if given else "none"
-            raise ValueError(f"give exactly one of {', '.join(sources)} (found {found})")
+            there = " and ".join(given) if given else "none"
+            raise ValueError(f"give exactly one of {', '.join(sources)} (found {there})")
         if self.hub and not self.revision:
             raise ValueError("`hub` needs `revision`, the 40-digit commit to pin")
         if self.revision and not self.hub:

@@ -86,7 +86,7 @@ class PerturbationSettings(Frozen):
             kept = {level: own[level] for level in kept}
         return self.model_copy(update={"levels": kept})
 
-    def at(self, level: str) -> dict[str, Any]:
+    def at(self, level: str) -> dict[str, object]:
         """Return what a cell of ``level`` depends on: not other levels, nor how many draws."""
         return self.only([level]).model_dump(mode="json", exclude={"label", "draws"})
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeVar
 
+from pydantic import JsonValue
+
 Arm = TypeVar("Arm", bound=Any)
 
 
@@ -15,7 +17,7 @@ class Point:
 
     name: str
     arm: str
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
 
 
 def points(name: str, entry: Any) -> list[Point]:
@@ -46,17 +48,17 @@ def point_arms(name: str, entry: Arm) -> dict[str, Arm]:
     }
 
 
-def used_values(entry: Any) -> dict[str, Any]:
+def used_values(entry: Any) -> dict[str, JsonValue]:
     """Return the swept settings of an arm with the values that it has itself."""
     return {setting: getattr(entry.move, setting) for setting in entry.swept}
 
 
-def in_words(values: dict[str, Any]) -> str:
+def in_words(values: dict[str, JsonValue]) -> str:
     """Return values as a reader would write them: ``learning_rate 0.01, beta 0.03``."""
     return ", ".join(f"{setting} {show_value(value)}" for setting, value in values.items())
 
 
-def show_value(value: Any) -> str:
+def show_value(value: object) -> str:
     """Return one value as YAML would hold it."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from holdfast.errors import HoldfastError, nearest
-from holdfast.settings.arms import Original
 from holdfast.settings.cells import All, Level, Reference, level_name
 from holdfast.settings.names import known
 from holdfast.settings.reads import Run
@@ -109,5 +108,4 @@ def check_controls(run: Run, path: str, sections: Sequence[Shown], controls: Seq
 
 
 def _parent(run: Run, name: str) -> str | None:
-    arm = run.arms[name]
-    return None if isinstance(arm, Original) else arm.parent
+    return run.arms[name].parent

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from holdfast.errors import nearest
 from holdfast.settings.base import Frozen
@@ -99,9 +99,9 @@ class SweepResult(Frozen):
     kind: Literal["sweep"] = "sweep"
     title: str = Field(description="Headline.")
     arm: str = Field(description="Arm that has the sweep.")
-    used: dict[str, Any] = Field(description="Values of the swept settings that the arm has.")
+    used: dict[str, JsonValue] = Field(description="Values of the swept settings that the arm has.")
     choose: Literal["asr", "gap"] = Field(description="What the chosen point has the lowest of.")
 
-    def is_used(self, values: Mapping[str, Any]) -> bool:
+    def is_used(self, values: Mapping[str, object]) -> bool:
         """Say whether a point with these values is the arm itself."""
         return values == self.used

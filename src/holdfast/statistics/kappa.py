@@ -46,14 +46,14 @@ def agreement(first: Counts, second: Counts) -> Agreement:
     shares = np.stack([outcome.mean(axis=1) for outcome in outcomes], axis=1)
     both, only_first, only_second = map(float, shares.mean(axis=0))
     observed = rate((first == second).sum(axis=1), looks)
-    found = kappa(shares, np.ones(units))
-    if found is None:
+    plain = kappa(shares, np.ones(units))
+    if plain is None:
         return Agreement(observed, None, both, only_first, only_second)
     padded = np.concatenate([shares, np.eye(4, 3)])
-    center, error = kappa(padded, np.append(np.ones(units), np.full(4, 0.5))) or found
+    center, error = kappa(padded, np.append(np.ones(units), np.full(4, 0.5))) or plain
     half = quantile() * error
     low, high = max(-1.0, center - half), min(1.0, center + half)
-    value = found[0]
+    value = plain[0]
     estimate = Estimate(value, min(low, value), max(high, value), units, looks)
     return Agreement(observed, estimate, both, only_first, only_second)
 

@@ -31,10 +31,10 @@ def adjusted_by_family(
     p_values: Sequence[float], families: Sequence[Hashable], method: Method
 ) -> list[float]:
     """Return p-values adjusted within each family, in the order given."""
-    found = list(p_values)
+    values = list(p_values)
     for family in dict.fromkeys(families):
-        places = [place for place, one in enumerate(families) if one == family]
+        places = [place for place, other in enumerate(families) if other == family]
         together = adjusted([p_values[place] for place in places], method)
         for place, p in zip(places, together, strict=True):
-            found[place] = p
-    return found
+            values[place] = p
+    return values

@@ -71,9 +71,9 @@ def rate_change(counts: Counts, draws: int, before: Counts, before_draws: int) -
     variance = (square - size * center**2) / size**2
     p, freedom, between = sign_flip(totals), math.inf, 0.0
     if repeats > 1:
-        found = mean_components(differences / common)
-        between, freedom = found.between, found.freedom(variance)
-        p = max(p, p_value(delta, math.sqrt(found.units + between), found.freedom()))
+        components = mean_components(differences / common)
+        between, freedom = components.between, components.freedom(variance)
+        p = max(p, p_value(delta, math.sqrt(components.units + between), components.freedom()))
     half = quantile(freedom) * math.sqrt(variance + between)
     low, high = center - half, center + half
     typical = float((d**2).sum() / np.abs(d).sum()) if d.any() else 1.0

@@ -59,10 +59,10 @@ def rate(counts: Counts, draws: int) -> Estimate:
     value = float(total.sum() / (n * looks))
     size, times = effective_size(total, looks), quantile()
     if repeats > 1 and 0 < value < 1:
-        found = mean_components(table / draws)
+        components = mean_components(table / draws)
         units = value * (1 - value) / size
-        times = quantile(found.freedom(units))
-        size = value * (1 - value) / (units + found.between)
+        times = quantile(components.freedom(units))
+        size = value * (1 - value) / (units + components.between)
     low, high = wilson(value, size, times)
     return Estimate(value, min(low, value), max(high, value), n, looks)
 

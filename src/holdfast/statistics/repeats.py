@@ -51,8 +51,8 @@ class Components:
         if self.count == 1:
             return rest
         noise = 2 * self.repeats**2 / (self.count - 1) + units**2 / rest
-        found = (units + self.between) ** 2 / noise if noise else 0.0
-        return max(self.count - 1, found)
+        freedom = (units + self.between) ** 2 / noise if noise else 0.0
+        return max(self.count - 1, freedom)
 
 
 def components(values: Floats, influence: Floats) -> Components:

@@ -62,10 +62,10 @@ def accuracy(tasks: Sequence[Floats], draws: int) -> Estimate:
     tables = [np.atleast_2d(task) for task in tasks]
     value = float(np.mean([table.mean() for table in tables]))
     units = sum(table.shape[1] for table in tables)
-    found = _task_components(tables)
-    if found is None:
+    components = _task_components(tables)
+    if components is None:
         return Estimate(value, None, None, units, draws)
-    half = quantile(_freedom(found)) * _error(found)
+    half = quantile(_freedom(components)) * _error(components)
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), units, draws)
 
 
@@ -82,12 +82,12 @@ def accuracy_change(tasks: Sequence[Floats], before: Sequence[Floats]) -> Change
         paired_repeats(after, former)
         tables.append(after - former)
     delta = float(np.mean([table.mean() for table in tables]))
-    found = _task_components(tables)
-    if found is None:
+    components = _task_components(tables)
+    if components is None:
         return Change(delta, None, None, None)
     items = sum(table.shape[1] for table in tables)
-    half = quantile(_freedom(found)) * _error(found) or quantile() / (items + 2)
-    p = p_value(delta, _error(found), _freedom(found))
+    half = quantile(_freedom(components)) * _error(components) or quantile() / (items + 2)
+    p = p_value(delta, _error(components), _freedom(components))
     return Change(delta, delta - half, delta + half, p)
 
 
@@ -104,16 +104,16 @@ def _task_components(tables: Sequence[Floats]) -> Components | None:
     return components(values, np.concatenate(parts, axis=1))
 
 
-def _freedom(found: Components) -> float:
-    return found.freedom() if found.count > 1 else math.inf
+def _freedom(components: Components) -> float:
+    return components.freedom() if components.count > 1 else math.inf
 
 
-def _error(found: Components) -> float:
-    return math.sqrt(found.units + found.between)
+def _error(components: Components) -> float:
+    return math.sqrt(components.units + components.between)
 
 
-def _half(found: Components) -> float:
-    return quantile(found.freedom()) * _error(found)
+def _half(components: Components) -> float:
+    return quantile(components.freedom()) * _error(components)
 
 
 def _exp(value: float) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from holdfast.errors import HoldfastError
 from holdfast.statistics import (
@@ -18,8 +19,9 @@ from holdfast.statistics import (
     rate,
     successes,
 )
+from holdfast.sweeps.validation import DivergedPoint, ScoredPoint
 
-Scores = Mapping[str, Any]
+PointFile = ScoredPoint | DivergedPoint
 CellName = tuple[str, str]  # perturbation, level
 
 
@@ -32,7 +34,7 @@ class Scored:
     """
 
     name: str
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
     move: float
     loss: float
     gaps: NDArray[np.float64]
@@ -48,9 +50,9 @@ class Scored:
     @property
     def looks(self) -> tuple[Counts, int]:
         """Successes and draws over all perturbations, or unperturbed where there are none."""
-        perturbed = [found for (name, _), found in self.cells.items() if name != "none"]
-        looks = perturbed or list(self.cells.values())
-        return np.sum([counts for counts, _ in looks], axis=0), sum(draws for _, draws in looks)
+        perturbed = [looks for (name, _), looks in self.cells.items() if name != "none"]
+        parts = perturbed or list(self.cells.values())
+        return np.sum([counts for counts, _ in parts], axis=0), sum(draws for _, draws in parts)
 
     @property
     def asr(self) -> Estimate:
@@ -63,23 +65,23 @@ class Lost:
     """One point of one model that diverged under some training seed, and what was said then."""
 
     name: str
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
     said: str
 
 
 Outcome = Scored | Lost
 
 
-def scored(files: Sequence[Scores]) -> dict[str, list[Outcome]]:
-    """Pool the content of validation.json files over seeds: points by model, in the order given.
+def scored(files: Sequence[PointFile]) -> dict[str, list[Outcome]]:
+    """Pool validation.json files over seeds: points by model, in the order given.
 
     Raises:
         HoldfastError: points were scored on different behaviors.
     """
-    groups: dict[str, dict[str, list[Scores]]] = {}
-    for one in files:
-        groups.setdefault(one["model"], {}).setdefault(one["point"], []).append(one)
-    if len({one["behaviors_sha256"] for one in files if "diverged" not in one}) > 1:
+    groups: dict[str, dict[str, list[PointFile]]] = {}
+    for file in files:
+        groups.setdefault(file.model, {}).setdefault(file.point, []).append(file)
+    if len({file.behaviors_sha256 for file in files if isinstance(file, ScoredPoint)}) > 1:
         raise HoldfastError("the points were scored on different behaviors: delete the older ones")
     return {
         model: [_pooled(name, seeds) for name, seeds in points.items()]
@@ -125,22 +127,23 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def _pooled(name: str, seeds: Sequence[Scores]) -> Outcome:
-    said = [f"seed {one['seed']}: {one['diverged']}" for one in seeds if "diverged" in one]
-    if said:
-        return Lost(name, seeds[0]["values"], "; ".join(said))
+def _pooled(name: str, files: Sequence[PointFile]) -> Outcome:
+    lost = [file for file in files if isinstance(file, DivergedPoint)]
+    if lost:
+        said = "; ".join(f"seed {file.seed}: {file.diverged}" for file in lost)
+        return Lost(name, lost[0].values, said)
+    seeds = [file for file in files if isinstance(file, ScoredPoint)]
     cells: dict[CellName, list[str]] = {}
-    for one in seeds:
-        for cell in one["cells"]:
-            place = cell["perturbation"], cell["level"]
-            cells.setdefault(place, []).extend(cell["outcomes"])
-    refusals = [one["over_refusal"] for one in seeds if one["over_refusal"]]
+    for seed in seeds:
+        for cell in seed.cells:
+            cells.setdefault((cell.perturbation, cell.level), []).extend(cell.outcomes)
+    refusals = [seed.over_refusal for seed in seeds if seed.over_refusal]
     return Scored(
         name,
-        seeds[0]["values"],
-        float(np.mean([one["move"] for one in seeds])),
-        float(np.mean([one["loss"] for one in seeds])),
-        np.concatenate([np.asarray(one["gaps"], np.float64) for one in seeds]),
+        seeds[0].values,
+        float(np.mean([seed.move for seed in seeds])),
+        float(np.mean([seed.loss for seed in seeds])),
+        np.concatenate([np.asarray(seed.gaps, np.float64) for seed in seeds]),
         {place: (successes(draws), len(draws)) for place, draws in cells.items()},
         (successes(refusals), len(refusals)) if refusals else None,
     )

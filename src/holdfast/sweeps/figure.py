@@ -56,10 +56,10 @@ def _panel(ax: Axes, settings: SweepResult, points: Sequence[Scored], measure: s
     for index, (label, line) in enumerate(lines.items()):
         shift = DODGE * ((index + 0.5) / len(lines) - 0.5) if len(lines) > 1 else 0.0
         at = [ticks.index(show_value(point.values[first])) + shift for point in line]
-        found: list[Estimate] = [getattr(point, measure) for point in line]
-        values = [one.value for one in found]
-        low = [one.value - (one.low if one.low is not None else one.value) for one in found]
-        high = [(one.high if one.high is not None else one.value) - one.value for one in found]
+        estimates: list[Estimate] = [getattr(point, measure) for point in line]
+        values = [estimate.value for estimate in estimates]
+        low = [0.0 if e.low is None else e.value - e.low for e in estimates]
+        high = [0.0 if e.high is None else e.high - e.value for e in estimates]
         look, turn = index % len(style.COLORS), index // len(style.COLORS)
         ax.errorbar(
             at,

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from pydantic import JsonValue
 
 from holdfast.arms.load import apply_move, load_arm
 from holdfast.arms.replay_log import REPLAY_LOG
 from holdfast.checkpoints.load import Loaded
+from holdfast.data.outputs import PromptSet
 from holdfast.engine.batches import Batch, encode_pairs, make_batches
 from holdfast.engine.generation import Completion
 from holdfast.engine.loss import response_loss
@@ -39,6 +41,17 @@ from holdfast.settings.perturbation import noise_seed
 from holdfast.settings.perturbations import Perturbation, Unperturbed
 from holdfast.settings.sweeps import SweepSettings
 from holdfast.sweeps.diverged import require_weights
+from holdfast.sweeps.validation import (
+    DivergedPoint,
+    LossAndGaps,
+    OfPoint,
+    ScoredPoint,
+    Scores,
+    ValidationCell,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 VALIDATION_DRAW = 500  # the first draw of validation's noise: no reported number meets it
 
@@ -87,7 +100,7 @@ class Points:
                 for name, parameter in model.named_parameters():
                     parameter.copy_(self._before[name])
 
-    def _move(self, model: Any) -> float:
+    def _move(self, model: PreTrainedModel) -> float:
         squares = [
             float((parameter.detach().cpu().float() - self._before[name].float()).square().sum())
             for name, parameter in model.named_parameters()
@@ -100,7 +113,7 @@ class Points:
 
 @torch.no_grad()
 def robustness_gap(
-    model: Any, batches: Sequence[Batch], rho: float, draws: int, seed: int
+    model: PreTrainedModel, batches: Sequence[Batch], rho: float, draws: int, seed: int
 ) -> tuple[float, list[float]]:
     """Return f(theta) and, draw by draw, f(theta + rho v) - f(theta), in nats a response token.
 
@@ -120,16 +133,18 @@ def robustness_gap(
 def score_points(
     scoring: Scoring,
     *,
-    names: Mapping[str, Any],
+    model: str,
+    arm: str,
+    seed: int,
     parent: Path,
-    points: Mapping[str, Mapping[str, Any]],
+    points: Mapping[str, dict[str, JsonValue]],
     weights: Sequence[Path],
     out: Sequence[Path],
     scratch: Path,
 ) -> None:
     """Score every point and write its validation.json; a killed job goes on from ``scratch``.
 
-    ``names`` are model, arm and seed; ``points`` are the values by name, and ``weights`` and
+    ``points`` are the values by name, and ``weights`` and
     ``out`` follow their order. Of a point that diverged, in its stage or by its loss here, the file
     says so.
     """
@@ -142,23 +157,22 @@ def score_points(
         ],
     }
     journal = Journal(scratch / "points.jsonl", header)
-    found = Points(parent)
+    loading = Points(parent)
     pieces = list(zip(points, weights, out, strict=True))
     for point, folder, path in track(pieces, "points of the sweep"):
+        about = OfPoint(model=model, arm=arm, seed=seed, point=point, values=points[point])
         try:
-            with found.at(folder) as (loaded, move):
-                scores = _score(scoring, loaded, journal, point, int(names["seed"]))
-            scores["move"] = move
+            with loading.at(folder) as (loaded, move):
+                scores = _score(scoring, loaded, move, journal, point, seed)
+            write_json(path, ScoredPoint(**dict(about), **dict(scores)))
         except Diverged as error:
-            scores = {"diverged": str(error)}
-        about = {"point": point, "values": points[point]}
-        write_json(path, dict(names) | about | scores)
+            write_json(path, DivergedPoint(**dict(about), diverged=str(error)))
     shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _score(
-    scoring: Scoring, loaded: Loaded, journal: Journal, point: str, seed: int
-) -> dict[str, Any]:
+    scoring: Scoring, loaded: Loaded, move: float, journal: Journal, point: str, seed: int
+) -> Scores:
     sweep, mark = scoring.sweep, json.dumps([point, "gap"])
     if mark not in journal:
         examples = encode_pairs(loaded.tokenizer, read_jsonl(scoring.pairs), scoring.max_length)
@@ -170,7 +184,7 @@ def _score(
             raise Diverged(
                 f"the validation loss under noise (sweeps.rho: {sweep.rho:g}) is no finite number"
             )
-        journal.append(mark, {"loss": loss, "gaps": gaps})
+        journal.append(mark, LossAndGaps(loss=loss, gaps=gaps))
     cells: dict[tuple[str, str], list[str]] = {}
     over_refusal = ""
     for name, settings in {"none": Unperturbed(kind="none"), **scoring.perturbations}.items():
@@ -179,23 +193,25 @@ def _score(
             with perturb(loaded.model, settings, level, noise):
                 cell = f"{point}/{name}/{level}/{draw}"
                 refused = _refused(scoring, loaded, journal, cell, benign=name == "none")
-            outcome = "".join("01"[not one] for one in refused["behaviors"])
+            outcome = "".join("01"[not refusal] for refusal in refused["behaviors"])
             cells.setdefault((name, level), []).append(outcome)
-            over_refusal = over_refusal or "".join("01"[one] for one in refused["benign"])
-    return journal[mark] | {
-        "rho": sweep.rho,
-        "behaviors_sha256": sha256(scoring.behaviors),
-        "over_refusal": over_refusal,
-        "cells": [
-            {"perturbation": name, "level": level, "draws": len(draws), "outcomes": draws}
+            over_refusal = over_refusal or "".join("01"[refusal] for refusal in refused["benign"])
+    return Scores(
+        **dict(journal.read(mark, LossAndGaps)),
+        move=move,
+        rho=sweep.rho,
+        behaviors_sha256=sha256(scoring.behaviors),
+        over_refusal=over_refusal,
+        cells=[
+            ValidationCell(perturbation=name, level=level, draws=len(draws), outcomes=draws)
             for (name, level), draws in cells.items()
         ],
-    }
+    )
 
 
 def _refused(
     scoring: Scoring, loaded: Loaded, journal: Journal, cell: str, *, benign: bool
-) -> dict[str, list[bool]]:
+) -> dict[PromptSet, list[bool]]:
     """Complete the validation prompts greedily; return, set by set, which answers refuse."""
 
     def judge(completion: Completion) -> bool:
@@ -203,8 +219,8 @@ def _refused(
 
     prompts = read_prompts(scoring.behaviors, scoring.benign)
     asked = [prompt for prompt in prompts if benign or prompt.kind == "behaviors"]
-    found = complete(loaded, asked, scoring.generation, journal, cell, judge)
-    refused: dict[str, list[bool]] = {"behaviors": [], "benign": []}
-    for prompt, one in zip(asked, found, strict=True):
-        refused[prompt.kind].append(one)
+    verdicts = complete(loaded, asked, scoring.generation, journal, cell, bool, judge)
+    refused: dict[PromptSet, list[bool]] = {"behaviors": [], "benign": []}
+    for prompt, refusal in zip(asked, verdicts, strict=True):
+        refused[prompt.kind].append(refusal)
     return refused

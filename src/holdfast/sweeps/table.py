@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from holdfast.errors import HoldfastError
-from holdfast.files.atomic import read_json, write_json, write_text
+from holdfast.files.atomic import write_json, write_text
 from holdfast.results.measured.metrics import show
 from holdfast.results.tables.build import save_table
 from holdfast.results.tables.grid import (
@@ -25,6 +24,7 @@ from holdfast.settings.sweeps import SweepResult
 from holdfast.statistics import Estimate, rate
 from holdfast.sweeps import figure as figure
 from holdfast.sweeps.choice import Lost, Outcome, Scored, choose, kept, scored
+from holdfast.sweeps.validation import read_point
 
 RULES = {
     "asr": "mean validation ASR over the perturbations",
@@ -40,10 +40,10 @@ def make_sweep(
     meaningless: bool,
 ) -> None:
     """Write a sweep's table and figure and ``<prefix>.chosen.json`` from validation.json files."""
-    models = scored([read_json(path) for path in inputs])
+    models = scored([read_point(path) for path in inputs])
     table = sweep_table(settings, models, labels, meaningless)
     columns = {
-        name: {one.name: show_value(one.values[name]) for one in _every(models)}
+        name: {point.name: show_value(point.values[name]) for point in _every(models)}
         for name in settings.used
     }
     save_table(table, prefix, columns)
@@ -69,12 +69,12 @@ def sweep_table(
     for model, points in models.items():
         chosen, rows = choose(points, settings.choose), []
         for point in points:
-            found, lost = _records(model, point), isinstance(point, Lost)
-            records += found
+            own, lost = _records(model, point), isinstance(point, Lost)
+            records += own
             marks = ["chosen"] * (point is chosen) + ["diverged"] * lost
             marks += ["used"] * settings.is_used(point.values)
             named = [point.name, *(show_value(point.values[name]) for name in settings.used)]
-            values = [_value(record, best=point is chosen) for record in found]
+            values = [_value(record, best=point is chosen) for record in own]
             values = [Entry("–")] * len(measured) if lost else values
             rows.append((*map(Entry, (*named, ", ".join(marks))), *values))
         blocks.append(TableBlock(model, "", tuple(rows)))
@@ -115,16 +115,16 @@ def _records(model: str, point: Outcome) -> list[Measurement]:
 
     if isinstance(point, Lost):
         return [record("diverged", Estimate(1, None, None, 1, 1))]
-    found = [record("robustness_gap", point.gap)]
+    measured = [record("robustness_gap", point.gap)]
     for cell, looks in point.cells.items():
-        found.append(record("validation_asr", rate(*looks), cell))
+        measured.append(record("validation_asr", rate(*looks), cell))
     if len(point.cells) > 2:
-        found.append(record("mean_asr", point.asr))
+        measured.append(record("mean_asr", point.asr))
     if point.refusals:
-        found.append(record("over_refusal", rate(*point.refusals)))
+        measured.append(record("over_refusal", rate(*point.refusals)))
     for metric, value in (("validation_loss", point.loss), ("move", point.move)):
-        found.append(record(metric, Estimate(value, None, None, 1, 1)))
-    return found
+        measured.append(record(metric, Estimate(value, None, None, 1, 1)))
+    return measured
 
 
 def _heading(record: Measurement, labels: Labels) -> str:
@@ -155,7 +155,7 @@ def _rule(settings: SweepResult) -> str:
     )
 
 
-def _choice(settings: SweepResult, points: Sequence[Outcome]) -> dict[str, Any]:
+def _choice(settings: SweepResult, points: Sequence[Outcome]) -> dict[str, object]:
     chosen = choose(points, settings.choose)
     diverged = {point.name: point.said for point in points if isinstance(point, Lost)}
     if chosen is None:

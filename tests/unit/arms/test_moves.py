@@ -48,7 +48,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_json(folder / name / "model.json", ABOUT)
     pairs = [{"prompt": f"w{n} w2 w3", "response": "w4 w5"} for n in range(8)]
     write_jsonl(folder / "pairs.jsonl", pairs)
-    write_json(folder / "selection.json", {"top": [1]})
+    names = {"model": "m", "arm": "fo", "selection": "random", "seed": 0}
+    chosen = {"layers": 3, "top": [1], "scores": {"random": [0.1, 0.9, 0.5]}}
+    errors = {"standard_errors": {}, "rank_stability": None}
+    write_json(folder / "selection.json", names | chosen | errors)
     make_zeroth_order(
         STEPS,
         parent=folder / "original",

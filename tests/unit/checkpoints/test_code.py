@@ -24,7 +24,8 @@ from holdfast.perturbations.checkpoint import load_copy, prepare_checkpoints
 from holdfast.pocket import training
 from holdfast.settings.judges import HarmBench, LlamaGuard
 from holdfast.settings.models import ModelSettings
-from holdfast.settings.perturbations import Checkpoint, Variant
+from holdfast.settings.perturbation import Variant
+from holdfast.settings.quantization import Checkpoint
 from packed_folders import awq_folder
 
 COMMIT = "0123456789" * 4

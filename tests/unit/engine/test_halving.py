@@ -78,7 +78,7 @@ def test_other_errors_are_not_hidden() -> None:
 
 def perplexity(model: Any) -> list[float]:
     ids = torch.arange(5, 35).repeat(7)[: 13 * 16].view(13, 16)
-    return window_nll(model, ids, batch_size=6)["nll"]
+    return window_nll(model, ids, batch_size=6).nll
 
 
 def wanda_scores(model: Any) -> list[float]:

@@ -189,8 +189,8 @@ def test_kept_states_are_split_to_the_memory_limit(tmp_path: Any) -> None:
     whole = score_layers(model, EXAMPLES, settings, layers=[1, 2], seed=0)
     small = settings.model_copy(update={"cache_gib": limit})
     parts = score_layers(model, EXAMPLES, small, layers=[1, 2], seed=0)
-    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-9)
-    assert parts["layers"]["2"]["noise"] == pytest.approx(whole["layers"]["2"]["noise"], rel=1e-6)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-9)
+    assert parts.layers["2"].noise == pytest.approx(whole.layers["2"].noise, rel=1e-6)
     step = ZerothOrder(steps=2, forward_batch_size=3, directions=2, max_predicted_move=1.0)
     logs = [
         refine(
@@ -258,11 +258,11 @@ def test_a_batch_that_does_not_fit_is_halved(tmp_path: Any) -> None:
         suffix.advance(3)
         found.append(suffix.total())
         settings = Robustness(samples=11, batch_size=11, draws=1, rho=0.1, quant_group_size=8)
-        scores = score_layers(model, EXAMPLES, settings, layers=[1, 2], seed=0)["layers"]
+        scores = score_layers(model, EXAMPLES, settings, layers=[1, 2], seed=0).layers
         step = ZerothOrder(steps=1, directions=2, beta=0.1, max_predicted_move=1.0)
         log = refine(model, EXAMPLES, step, layers=[2], seed=0, journal=journal)
         slopes = log["steps"][0]["projected_gradients"]
-        return [*found, scores["1"]["quant"], *scores["2"]["noise"], *slopes]
+        return [*found, scores["1"].quant, *scores["2"].noise, *slopes]
 
     expected = outcomes(built("llama"), tmp_path / "whole")
     assert outcomes(cramped(), tmp_path / "halved") == pytest.approx(expected, rel=1e-3, abs=1e-6)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from holdfast.data.outputs import ItemScores
 from holdfast.data.texts import load_texts
 from holdfast.errors import HoldfastError
 from holdfast.evaluation.lm_eval import LmEval
@@ -50,8 +51,8 @@ def test_window_nll_matches_a_plain_loop(model: Any, tokenizer: Any, batch_size:
     expected = _plain_nll(model, tokens, 32)
     result = window_nll(model, windows(tokenizer, ROWS, 32), batch_size)
     assert len(tokens) % 32  # a tail is dropped
-    assert result["nll"] == pytest.approx(expected, rel=1e-5)
-    assert result["tokens"] == [31] * len(expected)
+    assert result.nll == pytest.approx(expected, rel=1e-5)
+    assert result.tokens == [31] * len(expected)
     assert perplexity(result) == pytest.approx(math.exp(sum(expected) / len(expected)), rel=1e-5)
 
 
@@ -76,7 +77,7 @@ def test_real_wikitext_in_windows_of_2048(real_data: Path) -> None:
     assert ids.shape == (count // 2048, 2048)
     model = random_llama(len(tokenizer))
     result = window_nll(model, ids[:1])
-    assert result["nll"] == pytest.approx(_plain_nll(model, ids[0].tolist(), 2048), rel=1e-5)
+    assert result.nll == pytest.approx(_plain_nll(model, ids[0].tolist(), 2048), rel=1e-5)
 
 
 QUESTIONS = [
@@ -114,7 +115,7 @@ def _accurate(model: Any, tokenizer: Any, row: dict[str, Any]) -> float:
 def test_local_task_scores_every_item(tmp_path: Path, model: Any, tokenizer: Any) -> None:
     result = _lm_eval(tmp_path).evaluate(model, tokenizer)
     expected = [_accurate(model, tokenizer, row) for row in QUESTIONS]
-    assert result == {"bakery": {"metric": "acc_norm", "scores": expected}}
+    assert result == {"bakery": ItemScores(metric="acc_norm", scores=expected)}
     assert 0 < sum(expected) < len(expected)
 
 
@@ -123,7 +124,7 @@ def test_tasks_are_loaded_once_for_many_states_of_a_model(
 ) -> None:
     lm_eval = _lm_eval(tmp_path, limit=6)
     first = lm_eval.evaluate(model, tokenizer)
-    assert len(first["bakery"]["scores"]) == 6
+    assert len(first["bakery"].scores) == 6
     started = time.process_time()
     other = lm_eval.evaluate(random_llama(len(tokenizer), seed=5), tokenizer)
     assert time.process_time() - started < 2  # 0.05 s on a quiet machine
@@ -194,9 +195,9 @@ def test_a_group_is_the_items_of_its_tasks(
     whole = LmEval(settings, {}).evaluate(model, tokenizer)
     each = LmEvalSettings.model_validate({"tasks": {"bread": {}}})
     one = LmEval(each, {}).evaluate(model, tokenizer)
-    assert whole["bakery"]["metric"] == "acc"  # the one the group aggregates
-    assert len(whole["bakery"]["scores"]) == 6
-    assert one["bread"]["metric"] == "acc_norm"
+    assert whole["bakery"].metric == "acc"  # the one the group aggregates
+    assert len(whole["bakery"].scores) == 6
+    assert one["bread"].metric == "acc_norm"
     wrong = LmEvalSettings.model_validate({"tasks": {"bakry": {}}})
     with pytest.raises(HoldfastError, match=r"bakry: .* did you mean 'bakery'"):
         LmEval(wrong, {})

@@ -21,6 +21,7 @@ from holdfast.arms import first_order as first_order_module
 from holdfast.arms import training_state
 from holdfast.arms.load import load_arm
 from holdfast.arms.make import make_first_order, make_zeroth_order
+from holdfast.data.outputs import CompletionRow
 from holdfast.evaluation import evaluate
 from holdfast.files.atomic import (
     read_json,
@@ -30,6 +31,7 @@ from holdfast.files.atomic import (
     write_jsonl,
 )
 from holdfast.files.journal import Journal
+from holdfast.files.typed import read_rows
 from holdfast.judges.run import Completions, judge_completions
 from holdfast.judges.verdict import Given
 from holdfast.layers.make import make_scores
@@ -124,7 +126,11 @@ def judging(given: Path, made: Path) -> None:
         Given(load, given / "template.json"),
         behaviors=read_jsonl(given / "behaviors.jsonl"),
         completions=[
-            Completions("none", read_jsonl(given / "completions.jsonl"), made / "verdicts.jsonl")
+            Completions(
+                "none",
+                read_rows(CompletionRow, given / "completions.jsonl"),
+                made / "verdicts.jsonl",
+            )
         ],
         journal_path=made / "scratch" / "harmbench.jsonl",
     )
@@ -245,7 +251,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(folder / "benign.jsonl", benign)
     write_json(folder / "texts.json", PROMPTS * 3)
     said = [
-        {"level": "", "draw": 0, "set": "behaviors", "id": f"b{n}", "completion": f"w{n} w{n + 9}"}
+        {"level": "", "draw": 0, "set": "behaviors", "id": f"b{n}"}
+        | {"completion": f"w{n} w{n + 9}", "tokens": 2, "finished": True}
         for n in range(len(PROMPTS))
     ]
     write_jsonl(folder / "completions.jsonl", said)

@@ -14,7 +14,7 @@ import pytest
 from holdfast.jobs.record import (
     KILLED,
     SILENCE_S,
-    read_record,
+    last_execution,
     record_path,
 )
 
@@ -44,7 +44,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_job_that_never_ran_has_no_record(log: Path) -> None:
-    assert read_record(log) is None
+    assert last_execution(log) is None
 
 
 def test_a_job_runs_until_it_is_killed(log: Path) -> None:
@@ -53,26 +53,26 @@ def test_a_job_runs_until_it_is_killed(log: Path) -> None:
         while not log.exists() or "at work" not in log.read_text():
             assert process.poll() is None
             time.sleep(0.05)
-        running = read_record(log)
+        running = last_execution(log)
         assert running is not None
         assert (running.state, running.process) == ("running", process.pid)
     finally:
         process.kill()
         process.wait()
-    killed = read_record(log)
+    killed = last_execution(log)
     assert killed is not None
     assert (killed.state, killed.error) == ("failed", KILLED)
 
 
 def test_how_a_job_ended_is_recorded(log: Path) -> None:
     assert start(log, "pass").wait() == 0
-    finished = read_record(log)
+    finished = last_execution(log)
     assert finished is not None
     assert (finished.state, finished.error) == ("finished", None)
     assert finished.ended is not None
     assert finished.ended >= finished.started
     assert start(log, "1 / 0").wait() == 1
-    failed = read_record(log)
+    failed = last_execution(log)
     assert failed is not None
     assert (failed.state, failed.error) == ("failed", "ZeroDivisionError: division by zero")
 
@@ -82,11 +82,11 @@ def test_a_job_of_another_machine_lives_as_long_as_it_touches_its_record(log: Pa
     path = record_path(log)
     other = json.loads(path.read_text()) | {"state": "running", "host": "another", "ended": None}
     path.write_text(json.dumps(other))
-    alive = read_record(log)
+    alive = last_execution(log)
     assert alive is not None
     assert alive.state == "running"
     long_ago = time.time() - SILENCE_S - 1
     os.utime(path, (long_ago, long_ago))
-    silent = read_record(log)
+    silent = last_execution(log)
     assert silent is not None
     assert silent.state == "failed"

@@ -98,7 +98,7 @@ def test_without_the_lock_another_snakemake_may_live(queue: Path, lock: bool, en
         execution_settings=SimpleNamespace(lock=lock),
         scheduler=SimpleNamespace(_executor=SimpleNamespace(run_uuid="holdfast_c")),
     )
-    record = queue / slurm.RECORDS / "mine"
+    record = queue / slurm.LEFT_BEHIND / "mine"
     record.parent.mkdir(parents=True)
     record.write_text("holdfast_a")
     take_over(workflow, "mine")

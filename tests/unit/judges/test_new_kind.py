@@ -53,11 +53,13 @@ judges:
 """
 JUDGING = """
 from types import SimpleNamespace
+from holdfast.data.outputs import CompletionRow
 from holdfast.judges.run import Completions, judge_completions
 from holdfast.settings.judges import Short
 
 row = {"id": "a", "behavior": "Do it", "context": "", "tags": [], "category": ""}
-text = {"level": "", "draw": 0, "set": "behaviors", "id": "a", "completion": "no way"}
+place = {"level": "", "draw": 0, "set": "behaviors", "id": "a"}
+text = CompletionRow(**place, completion="no way", tokens=2, finished=True)
 source = {"path": "p"}
 judge_completions(
     Short(kind="short", model=source | {"layers": 2}, form=source),

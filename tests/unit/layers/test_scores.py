@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import tiny_llama
+from holdfast.data.outputs import DrawnScores
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import collate
 from holdfast.errors import HoldfastError
@@ -43,8 +44,8 @@ def test_robustness_is_the_loss_of_each_perturbed_copy() -> None:
     )
     found = robustness.score_layers(model, EXAMPLES, settings, layers=[0, 2], seed=4)
     base = float(loss(tiny_llama.model()))
-    assert found["loss"] == pytest.approx(base, rel=1e-5)
-    assert list(found["layers"]) == ["0", "2"]
+    assert found.loss == pytest.approx(base, rel=1e-5)
+    assert list(found.layers) == ["0", "2"]
     for layer in (0, 2):
         for draw in range(3):
             copy = tiny_llama.model()
@@ -52,12 +53,12 @@ def test_robustness_is_the_loss_of_each_perturbed_copy() -> None:
                 if name.startswith(f"model.layers.{layer}."):
                     noise = normal(parameter.shape, key(4, "sensitivity", direction=draw), name)
                     parameter.add_(0.05 * noise)
-            increase = found["layers"][str(layer)]["noise"][draw]
+            increase = found.layers[str(layer)].noise[draw]
             assert increase == pytest.approx(float(loss(copy)) - base, rel=1e-3, abs=1e-6)
         copy = tiny_llama.model()
         for module in linear(decoder_layers(copy)[layer]):
             module.weight.copy_(quantize_dequantize(module.weight, Grid(3, 8)))
-        increase = found["layers"][str(layer)]["quant"]
+        increase = found.layers[str(layer)].quant
         assert increase == pytest.approx(float(loss(copy)) - base, rel=1e-3, abs=1e-6)
         assert increase != 0
 
@@ -80,10 +81,10 @@ def test_a_layers_noise_does_not_depend_on_its_chunk() -> None:
     model = tiny_llama.model()
     whole = robustness.score_layers(model, EXAMPLES, settings, layers=[0, 1, 2], seed=0)
     part = robustness.score_layers(model, EXAMPLES, settings, layers=[1], seed=0)
-    assert part == {"loss": whole["loss"], "layers": {"1": whole["layers"]["1"]}}
+    assert part == DrawnScores(loss=whole.loss, layers={"1": whole.layers["1"]})
     other = robustness.score_layers(model, EXAMPLES, settings, layers=[1], seed=1)
-    assert other["layers"]["1"]["noise"] != part["layers"]["1"]["noise"]
-    assert other["layers"]["1"]["quant"] == part["layers"]["1"]["quant"]
+    assert other.layers["1"].noise != part.layers["1"].noise
+    assert other.layers["1"].quant == part.layers["1"].quant
 
 
 def test_group_size_that_does_not_divide_is_told() -> None:

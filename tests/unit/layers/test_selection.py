@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from holdfast.data.outputs import DrawnScores, LayerSelection, RankStability, Sensitivity
 from holdfast.errors import HoldfastError
 from holdfast.layers.selection import (
-    LayerSelection,
-    RankStability,
     select,
     select_robust,
     top_layers,
@@ -23,15 +20,15 @@ NOISE = np.random.default_rng(0).normal(size=(6, 4)) + np.arange(6)[:, None]
 QUANT = np.random.default_rng(1).normal(size=6)
 
 
-def chunks(*groups: range) -> list[dict[str, Any]]:
+def chunks(*groups: range) -> list[DrawnScores]:
     return [
-        {
-            "loss": 1.5,
-            "layers": {
-                str(layer): {"noise": NOISE[layer].tolist(), "quant": float(QUANT[layer])}
+        DrawnScores(
+            loss=1.5,
+            layers={
+                str(layer): Sensitivity(noise=NOISE[layer].tolist(), quant=float(QUANT[layer]))
                 for layer in group
             },
-        }
+        )
         for group in groups
     ]
 
@@ -50,9 +47,11 @@ def test_robust_selection_against_numpy_and_scipy() -> None:
     tau = np.mean([stats.kendalltau(draws[:, a], draws[:, b]).statistic for a, b in pairs])
     tops = [set(np.argsort(-draws[:, draw])[:2]) for draw in range(4)]
     overlap = np.mean([len(tops[a] & tops[b]) / 2 for a, b in pairs])
-    assert found.rank_stability == RankStability(pytest.approx(tau), pytest.approx(overlap))
+    assert found.rank_stability is not None
+    assert found.rank_stability.kendall_tau == pytest.approx(tau)
+    assert found.rank_stability.top_m_overlap == pytest.approx(overlap)
     assert found.scores["quant"] == QUANT.tolist()
-    json.dumps(asdict(found), allow_nan=False)
+    json.dumps(found.model_dump(), allow_nan=False)
 
 
 def test_chunking_does_not_matter() -> None:
@@ -62,7 +61,7 @@ def test_chunking_does_not_matter() -> None:
 
 
 def test_one_draw_has_no_standard_error() -> None:
-    one = [{"loss": 0.0, "layers": {"0": {"noise": [1.0], "quant": 0.0}}}]
+    one = [DrawnScores(loss=0.0, layers={"0": Sensitivity(noise=[1.0], quant=0.0)})]
     found = select_robust(one, Robustness(draws=1, top_m=1), 1)
     assert found.standard_errors == {}
     assert found.rank_stability is None
@@ -72,7 +71,7 @@ def test_missing_layer_and_mixed_chunks_are_told() -> None:
     with pytest.raises(HoldfastError, match="no score for layer 4, 5"):
         select_robust(chunks(range(4)), Robustness(draws=4), 6)
     mixed = chunks(range(3), range(3, 6))
-    mixed[1]["loss"] = 1.6
+    mixed[1] = mixed[1].model_copy(update={"loss": 1.6})
     with pytest.raises(HoldfastError, match="different losses"):
         select_robust(mixed, Robustness(draws=4), 6)
 
@@ -118,11 +117,11 @@ def test_robust_selection_takes_a_share() -> None:
 
 def test_draws_that_are_all_ties_have_no_tau() -> None:
     even = [
-        {
-            "loss": 0.0,
-            "layers": {str(layer): {"noise": [1.0, 1.0], "quant": 0.0} for layer in range(3)},
-        }
+        DrawnScores(
+            loss=0.0,
+            layers={str(layer): Sensitivity(noise=[1.0, 1.0], quant=0.0) for layer in range(3)},
+        )
     ]
     assert select_robust(even, Robustness(draws=2, top_m=1), 3).rank_stability == RankStability(
-        None, 1.0
+        kendall_tau=None, top_m_overlap=1.0
     )

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.data.outputs import CompletionRow, UtilityFile
 from holdfast.errors import HoldfastError
+from holdfast.judges.verdict import VerdictRow
 from holdfast.results.measured.cells import counts, find_cell
 from holdfast.results.measured.files import Summary
 from holdfast.results.measured.pooling import pool
@@ -16,25 +18,27 @@ from holdfast.results.summary import Outputs, summarize
 IDS, BENIGN = ["a", "b", "c"], ["x", "y"]
 
 
-def completion(level: str, draw: int, kind: str, name: str, text: str) -> dict[str, Any]:
+def completion(level: str, draw: int, kind: str, name: str, text: str) -> CompletionRow:
     row = {"level": level, "draw": draw, "set": kind, "id": name, "completion": text}
-    return {**row, "tokens": 1, "finished": True}
+    return CompletionRow.model_validate({**row, "tokens": 1, "finished": True})
 
 
-def verdict(level: str, draw: int, name: str, answer: str) -> dict[str, Any]:
+def verdict(level: str, draw: int, name: str, answer: str) -> VerdictRow:
     place = {"perturbation": "weight_noise", "level": level, "draw": draw, "id": name}
-    return {**place, "verdict": answer, "score": None}
+    return VerdictRow.model_validate({**place, "verdict": answer, "score": None})
 
 
 def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -> Summary:
     """Summarize a run of one level and two draws, whose rows arrive out of order."""
     rows = [completion("2", draw, "behaviors", name, "No.") for draw in (1, 0) for name in "cab"]
     rows += [completion("2", draw, "benign", name, "Sure.") for draw in (0, 1) for name in BENIGN]
-    rows[1]["completion"] = "####"
-    rows[-1]["completion"] = "Sorry"
-    found = [verdict("2", draw, name, "no") for draw in (0, 1) for name in "bca"]
-    found[0]["verdict"], found[5]["verdict"] = "yes", "unparsed"
-    utility = {
+    rows[1] = rows[1].model_copy(update={"completion": "####"})
+    rows[-1] = rows[-1].model_copy(update={"completion": "Sorry"})
+    answers = ["yes", "no", "no", "no", "no", "unparsed"]
+    places = [(draw, name) for draw in (0, 1) for name in "bca"]
+    verdicts = [verdict("2", *at, said) for at, said in zip(places, answers, strict=True)]
+    utility: dict[str, Any] = {
+        "weights": "w",
         "cells": [
             {
                 "level": "2",
@@ -46,8 +50,9 @@ def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -
                 },
             }
             for draw in (1, 0)
-        ]
+        ],
     }
+    outputs = Outputs(rows, UtilityFile.model_validate(utility), {"2": [5, 6]})
     arguments: dict[str, Any] = {
         "model": "m",
         "arm": "fo",
@@ -56,8 +61,8 @@ def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -
         "behaviors": IDS,
         "behaviors_sha256": "s",
         "benign": BENIGN,
-        "outputs": {"weight_noise": Outputs(rows, utility, {"2": [5, 6]})},
-        "verdicts": {"harmbench": found},
+        "outputs": {"weight_noise": outputs},
+        "verdicts": {"harmbench": verdicts},
         "judge_labels": {"harmbench": "HarmBench ASR"},
         "is_degenerate": lambda text: "##" in text,
         "refuses": lambda text: text == "Sorry",
@@ -120,7 +125,7 @@ def unknown_behavior(arguments: dict[str, Any]) -> None:
 
 
 def drop_utility(arguments: dict[str, Any]) -> None:
-    arguments["outputs"]["weight_noise"].utility["cells"].pop()
+    arguments["outputs"]["weight_noise"].utility.cells.pop()
 
 
 @pytest.mark.parametrize(

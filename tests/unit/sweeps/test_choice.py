@@ -16,6 +16,7 @@ from holdfast.settings.labels import Labels, PerturbationLabel
 from holdfast.settings.sweeps import SweepResult
 from holdfast.sweeps.choice import choose, scored
 from holdfast.sweeps.table import make_sweep
+from holdfast.sweeps.validation import DivergedPoint, ScoredPoint
 
 LABELS = Labels(
     perturbations={"noise": PerturbationLabel(label="Noise <1>", symbol="σ")},
@@ -50,8 +51,13 @@ def scores(
     }
 
 
+def point(content: dict[str, Any]) -> ScoredPoint | DivergedPoint:
+    kind = DivergedPoint if "diverged" in content else ScoredPoint
+    return kind.model_validate(content)
+
+
 def chosen(by: str, *files: dict[str, Any]) -> str:
-    return choose(scored(files)["m"], by).name  # type: ignore[arg-type]
+    return choose(scored(list(map(point, files)))["m"], by).name  # type: ignore[arg-type]
 
 
 LOW, HIGH = "0" * 18 + "11", "1" * 10 + "0" * 10
@@ -100,18 +106,18 @@ def test_seeds_are_pooled() -> None:
         scores(1, {}, ["0011"], (0.1, 0.2)),
         scores(1, {}, ["0101"], (0.3, 0.6), seed=1, move=3.0),
     ]
-    (point,) = scored(files)["m"]
-    assert point.gap.value == pytest.approx(0.3)
-    assert point.move == 2.0
-    assert point.asr.value == pytest.approx(0.5)
-    assert (point.asr.units, point.asr.draws) == (4, 2)
-    assert point.refusals is not None
-    assert point.refusals[1] == 2
+    (pooled,) = scored(list(map(point, files)))["m"]
+    assert pooled.gap.value == pytest.approx(0.3)
+    assert pooled.move == 2.0
+    assert pooled.asr.value == pytest.approx(0.5)
+    assert (pooled.asr.units, pooled.asr.draws) == (4, 2)
+    assert pooled.refusals is not None
+    assert pooled.refusals[1] == 2
 
 
 def test_points_on_different_behaviors_are_refused() -> None:
     with pytest.raises(HoldfastError, match="scored on different behaviors"):
-        scored([scores(1, {}, [LOW]), scores(2, {}, [LOW], behaviors_sha256="y")])
+        scored([point(scores(1, {}, [LOW])), point(scores(2, {}, [LOW], behaviors_sha256="y"))])
 
 
 def lost(number: int, said: str = "first-order step 3: the loss is nan", **more: Any) -> Any:
@@ -121,17 +127,23 @@ def lost(number: int, said: str = "first-order step 3: the loss is nan", **more:
 
 def test_a_point_that_diverged_is_never_chosen() -> None:
     files = [lost(1), scores(2, {}, [HIGH]), lost(3), scores(4, {}, [LOW])]
-    assert [point.name for point in scored(files)["m"]] == ["zo.1", "zo.2", "zo.3", "zo.4"]
+    points = scored(list(map(point, files)))["m"]
+    assert [each.name for each in points] == [
+        "zo.1",
+        "zo.2",
+        "zo.3",
+        "zo.4",
+    ]
     assert chosen("asr", *files) == "zo.4"
     assert chosen("gap", *files) == "zo.2"  # the same gaps, and it moved less
-    assert choose(scored([lost(1), lost(2)])["m"], "asr") is None
+    assert choose(scored([point(lost(1)), point(lost(2))])["m"], "asr") is None
 
 
 def test_a_point_that_diverged_under_one_seed_is_lost() -> None:
     files = [scores(1, {}, [LOW]), lost(1, "step 7", seed=1), lost(1, "step 9", seed=2)]
     files += [scores(2, {}, [HIGH], seed=seed) for seed in range(3)]
     assert chosen("asr", *files) == "zo.2"
-    assert scored(files)["m"][0].said == "seed 1: step 7; seed 2: step 9"  # type: ignore[union-attr]
+    assert scored(list(map(point, files)))["m"][0].said == "seed 1: step 7; seed 2: step 9"  # type: ignore[union-attr]
 
 
 def grid() -> list[dict[str, Any]]:

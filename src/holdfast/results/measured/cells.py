@@ -60,8 +60,8 @@ def select(
     for name in names:
         tested = [cell for cell in summary.cells if cell.perturbation == name]
         wanted = levels.get(name) or [cell.level for cell in tested] or [""]
-        found = [cell_if_any(summary, name, str(level), labels) for level in wanted]
-        chosen += [cell for cell in found if cell is not None]
+        of_entry = [cell_if_any(summary, name, str(level), labels) for level in wanted]
+        chosen += [cell for cell in of_entry if cell is not None]
     return chosen
 
 
@@ -134,7 +134,7 @@ def change(cell: Cell, reference: Cell, metric: Metric) -> Change:
                 f"({', '.join(there)})"
             )
         return statistics.accuracy_change(list(here.values()), [there[task] for task in here])
-    after, former = (repeated_counts(one, metric.name) for one in (cell, reference))
+    after, former = (repeated_counts(side, metric.name) for side in (cell, reference))
     return statistics.rate_change(*after, *former)
 
 

@@ -6,23 +6,24 @@ damaged, is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import ConfigDict, Field
+from pydantic import Strict as Strictly
 
+from holdfast.data.outputs import SelectionFile, Windows
 from holdfast.errors import HoldfastError, nearest
-from holdfast.files.atomic import read_json
+from holdfast.files.typed import read_typed
+from holdfast.settings.base import Strict
 
 Kind = Literal["asr", "rate", "perplexity", "accuracy"]
 Better = Literal["lower", "higher"]
 
 
-class _Content(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True
-    )
+class _Content(Strict):
+    model_config = ConfigDict(allow_inf_nan=False, populate_by_name=True)
 
 
 class File(_Content):
@@ -34,16 +35,7 @@ class File(_Content):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file; raise HoldfastError naming it when it is missing, damaged or of old."""
-        content = read_json(path)
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "all of it"
-            raise HoldfastError(
-                f"{path} is damaged or was made by another release ({where}: {first['msg']}): "
-                "delete it and run again"
-            ) from None
+        return read_typed(cls, path)
 
 
 class OfArm(File):
@@ -59,13 +51,6 @@ class MeasuredMetric(_Content):
     kind: Kind
     better: Better
     label: str
-
-
-class Windows(_Content):
-    """Mean NLL in nats and tokens of each window of perplexity."""
-
-    nll: list[float]
-    tokens: list[int]
 
 
 class TaskScores(_Content):
@@ -132,7 +117,7 @@ class Gradient(_Content):
     """|grad f|^2, and for every rho |grad f_rho|^2 with its standard error, if there is one."""
 
     square: float
-    smoothed: list[Annotated[tuple[float, float | None], Strict(False)]]
+    smoothed: list[Annotated[tuple[float, float | None], Strictly(False)]]
 
 
 class FirstStep(_Content):
@@ -186,19 +171,11 @@ class History(OfArm):
     steps: list[TrainingStep]
 
 
-class ChosenLayers(OfArm):
+class ChosenLayers(SelectionFile, OfArm):
     """selection.json: scores of an arm's layers, by the name of the score, and those chosen."""
 
     name = "selection.json"
     made_by = "select layers"
-
-    selection: str
-    seed: int
-    layers: int
-    top: list[int]
-    scores: dict[str, list[float]]
-    standard_errors: dict[str, list[float]]
-    rank_stability: dict[str, float | None] | None
 
 
 class Counted(_Content):
@@ -264,6 +241,6 @@ def missing(
     )
 
 
-def content_of(file: File) -> Mapping[str, Any]:
+def content_of(file: File) -> dict[str, object]:
     """Return a file's content as it is written."""
     return file.model_dump(by_alias=True, exclude_none=True)
