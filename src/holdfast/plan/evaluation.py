@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from holdfast.plan.arms import ArmPlan
 from holdfast.plan.data import DataPlan
-from holdfast.plan.paths import Paths, Wildcards
+from holdfast.plan.paths import OfPerturbation, Paths, Wildcards
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import any_of, groups, params
@@ -173,37 +172,37 @@ class EvaluationJob:
             if set(self.perturbations) & set(plan.perturbations(self.alike[0], model))
         )
 
-    def under(self, wildcards: Any) -> tuple[str, ...]:
+    def under(self, wildcards: OfPerturbation) -> tuple[str, ...]:
         """Names of the perturbations of one process."""
         return (wildcards.perturbation,) if self.apart else self.perturbations
 
-    def lineage(self, wildcards: Any) -> list[str]:
+    def lineage(self, wildcards: OfPerturbation) -> list[str]:
         """Weights folders that loading the arm reads."""
         return self.plan.arms.lineage(wildcards)
 
-    def quantized(self, wildcards: Any) -> list[str]:
+    def quantized(self, wildcards: OfPerturbation) -> list[str]:
         """Folders of the quantized copies that these perturbations read."""
         names = self.under(wildcards)
         return [path for name in names for path in self.plan.quantized(wildcards, name)]
 
-    def gpu_mem_mb(self, wildcards: Any) -> int:
+    def gpu_mem_mb(self, wildcards: OfPerturbation) -> int:
         """Memory of a GPU that the job needs, in MiB."""
         return self._memory(wildcards).gpu_mem_mb
 
-    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+    def mem_mb(self, wildcards: OfPerturbation, attempt: int) -> int:
         """Host memory that the job asks for, in MiB: more on every attempt."""
         return attempt * self._memory(wildcards).mem_mb
 
-    def runtime(self, wildcards: Any, attempt: int) -> int:
+    def runtime(self, wildcards: OfPerturbation, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
         where = (wildcards.arm, wildcards.model)
         asked = [self.plan.cells_of(name, *where) for name in self.under(wildcards)]
         return attempt * self.plan.runtime.evaluate(wildcards.model, asked)
 
-    def _memory(self, wildcards: Any) -> Memory:
+    def _memory(self, wildcards: OfPerturbation) -> Memory:
         return self.plan.memory.evaluate(wildcards.model, self.under(wildcards))
 
-    def params(self, wildcards: Any) -> str:
+    def params(self, wildcards: OfPerturbation) -> str:
         """Version and settings of the evaluation.
 
         A function, since Snakemake would read braces in a plain string as wildcards.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from holdfast.plan.evaluation import EvaluationJob, EvaluationPlan
 from holdfast.plan.models import ModelPlan
-from holdfast.plan.paths import At, Paths
+from holdfast.plan.paths import At, OfJudge, OfPerturbation, Paths
 from holdfast.plan.resources import Memory, Resources
 from holdfast.plan.runtime import Runtime
 from holdfast.plan.stages import groups, params
@@ -72,7 +71,7 @@ class JudgePlan:
         """Completions of those arms."""
         return [path for at in self.compared for path in self.evaluation.completions(at)]
 
-    def compared_verdicts(self, w: Any) -> list[str]:
+    def compared_verdicts(self, w: OfJudge) -> list[str]:
         """A judge's verdicts on those completions."""
         return [
             self.paths.perturbed(at, name, f"verdicts/{w.judge}.jsonl")
@@ -80,7 +79,7 @@ class JudgePlan:
             for name in self.evaluation.perturbations(at.arm, at.model)
         ]
 
-    def agreement_params(self, w: Any) -> str:
+    def agreement_params(self, w: OfJudge) -> str:
         """Version and settings of the comparison, and the perturbation of each file."""
         asked = self.evaluation.perturbations
         names = [name for at in self.compared for name in asked(at.arm, at.model)]
@@ -126,13 +125,13 @@ class SummaryJob:
         """Verdicts by judge, arm and perturbation, with wildcards."""
         return self.outputs(*(f"verdicts/{judge}.jsonl" for judge in self.plan.settings.judges))
 
-    def cells(self, wildcards: Any) -> list[tuple[str, str, Perturbation]]:
+    def cells(self, wildcards: OfPerturbation) -> list[tuple[str, str, Perturbation]]:
         """Every arm, under every perturbation with its settings."""
         arms, of = self.together or (wildcards.arm,), self.plan.evaluation.cells_of
         names, model = self.evaluated.under(wildcards), wildcards.model
         return [(arm, name, of(name, arm, model)) for arm in arms for name in names]
 
-    def params(self, wildcards: Any) -> str:
+    def params(self, wildcards: OfPerturbation) -> str:
         """Version of the summary, what judges are called, and what the arms were put under."""
         return params("summary", self.plan.labels, self.cells(wildcards))
 
@@ -166,11 +165,11 @@ class JudgeJob:
         """GPUs that the job asks for: none where no judge has a model."""
         return self.plan.settings.gpus * bool(self.models)
 
-    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+    def mem_mb(self, wildcards: OfPerturbation, attempt: int) -> int:
         """Host memory that the job asks for, in MiB: more on every attempt."""
         return attempt * self.memory.mem_mb
 
-    def runtime(self, wildcards: Any, attempt: int) -> int:
+    def runtime(self, wildcards: OfPerturbation, attempt: int) -> int:
         """Minutes that the job asks for: more on every attempt."""
         entries = [settings for _, _, settings in self.read.cells(wildcards)]
         return attempt * self.plan.runtime.judge(self.judges, entries)
@@ -186,7 +185,7 @@ class JudgeJob:
         template = self.plan.models.data.template
         return [path for judge in self.judges for path in template(judge)]
 
-    def params(self, wildcards: Any) -> str:
+    def params(self, wildcards: OfPerturbation) -> str:
         """Version and settings of the judges, and the perturbation of each file."""
         judges = {name: self.plan.settings.judges[name] for name in self.judges}
         return params("judge", judges, [name for _, name, _ in self.read.cells(wildcards)])

@@ -26,6 +26,13 @@ class OfModel(Protocol):
     def seed(self) -> int | str: ...
 
 
+class OfPerturbation(Wildcards, Protocol):
+    """Wildcards of a file about an arm under a perturbation, where a rule has one for it."""
+
+    @property
+    def perturbation(self) -> str: ...
+
+
 class OfArm(Protocol):
     """Wildcards of a file about an arm of every model."""
 
@@ -59,6 +66,13 @@ class OfFigure(Protocol):
 
     @property
     def figure(self) -> str: ...
+
+
+class OfJudge(Protocol):
+    """Wildcards of a file about a judge."""
+
+    @property
+    def judge(self) -> str: ...
 
 
 class OfDataset(Protocol):
