@@ -122,7 +122,11 @@ def test_a_model_of_the_hub_is_checked_without_its_weights(hub: FakeHub) -> None
     assert "✓ models.llama: has a chat template" in told
     assert "✓ models.llama: pads with its own token <pad>" in told
     fetched = {path.rsplit("/")[-1] for verb, path, _ in hub.asked if "resolve" in path}
-    assert fetched <= {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    small = {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    assert fetched <= {*small, "model.safetensors"}
+    headers = [head for _, path, head in hub.asked if path.endswith(".safetensors")]
+    assert headers
+    assert all("Range" in head or "range" in head for head in headers)
 
 
 def test_every_failure_is_listed_with_its_mend(hub: FakeHub) -> None:
