@@ -69,11 +69,8 @@ def account_packed(
         HoldfastError: nothing is packed, or not as the settings say.
     """
     idle = idle_biases(tensors, model.state_dict())
-    if any(
-        files.nonzero(name, idle & files.header(name).keys())
-        for name in (weight_files(files, any_name=True) if idle else ())
-    ):
-        idle = set()
+    for name in weight_files(files, any_name=True) if idle else ():
+        idle = idle - files.nonzero(name, idle & files.header(name).keys())
     content = {name: tensor for name, tensor in shapes(tensors).items() if name not in idle}
     with torch.device("meta"):
         plain = unpacked(content, settings, torch.float32)

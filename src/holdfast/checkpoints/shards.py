@@ -40,8 +40,8 @@ class Files(Protocol):
     def header(self, name: str) -> dict[str, Stored]:
         """Return what a file of weights holds; HoldfastError when it is damaged."""
 
-    def nonzero(self, name: str, tensors: Collection[str]) -> bool:
-        """Return whether some value of these small tensors of a file is known not to be zero."""
+    def nonzero(self, name: str, tensors: Collection[str]) -> set[str]:
+        """Return those of these small tensors of a file that are known not to be zeros."""
 
 
 class LocalFiles:
@@ -83,12 +83,12 @@ class LocalFiles:
                 " download it again"
             ) from None
 
-    def nonzero(self, name: str, tensors: Collection[str]) -> bool:
-        """Return whether some value of these small tensors of a file is not zero."""
+    def nonzero(self, name: str, tensors: Collection[str]) -> set[str]:
+        """Return those of these small tensors of a file that are not zeros."""
         from safetensors import safe_open
 
         with safe_open(self._folder / name, framework="pt") as file:
-            return any(bool(file.get_tensor(tensor).any()) for tensor in tensors)
+            return {tensor for tensor in tensors if file.get_tensor(tensor).any()}
 
 
 def check_shards(folder: Path, setting: str) -> Tensors:

@@ -135,9 +135,9 @@ class HubFiles:
             tensor: Stored(part.dtype, tuple(part.shape)) for tensor, part in found.tensors.items()
         }
 
-    def nonzero(self, name: str, tensors: Collection[str]) -> bool:
-        """Return False: no values are fetched, and what they are is seen once the model is."""
-        return False
+    def nonzero(self, name: str, tensors: Collection[str]) -> set[str]:
+        """Return none: no values are fetched, and what they are is seen once the model is."""
+        return set()
 
 
 def names(checkpoint: Where) -> set[str]:

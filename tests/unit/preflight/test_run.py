@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import fake_hub
+import odd_checkpoints
 import tiny_llama
 from fake_hub import COMMIT, FakeHub
 from holdfast.config import load_settings
@@ -127,6 +128,16 @@ def test_a_model_of_the_hub_is_checked_without_its_weights(hub: FakeHub) -> None
     headers = [head for _, path, head in hub.asked if path.endswith(".safetensors")]
     assert headers
     assert all("Range" in head or "range" in head for head in headers)
+
+
+def test_the_headers_of_a_model_of_the_hub_are_looked_at(hub: FakeHub, tmp_path: Path) -> None:
+    odd_checkpoints.REFUSED["compiled"][0](tmp_path / "compiled")
+    hub.add("some/llama", tmp_path / "compiled")
+    assert "hold `_orig_mod.`" in " ".join(failures(with_model()))
+    hub.repositories["some/llama"].files["model.safetensors"] = b"version https://git-lfs"
+    (told,) = failures(with_model())
+    assert "some/llama/model.safetensors" in told
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
 
 
 def test_every_failure_is_listed_with_its_mend(hub: FakeHub) -> None:
