@@ -133,8 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(failure, b"busy", {})
         start = 0
         if "Range" in self.headers:
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last or len(body)), len(body) - 1)
+            headers["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
+            body = body[: end + 1]
         if failure == "flip":
             body = bytes([body[0] ^ 1]) + body[1:]
         if failure == "stall":

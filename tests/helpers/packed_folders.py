@@ -12,6 +12,8 @@ import tiny_llama
 
 AWQ = {"quant_method": "awq", "version": "gemm", "bits": 4, "group_size": 8, "zero_point": True}
 
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 8, "desc_act": False, "sym": False}
+
 
 def words(rows: list[list[int]], bits: int) -> torch.Tensor:
     """Pack integers by Python's own arithmetic: a row is one long number, lowest integer first."""
@@ -58,3 +60,36 @@ def quantized(folder, quantization_config) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = quantization_config
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def gptq_folder(folder, model, *, biases: bool = True) -> dict[str, torch.Tensor]:
+    """Save a model as AutoGPTQ does, in groups of 8, and return its tensors as plain weights.
+
+    ``biases``: as AutoGPTQ, with a bias of zeros for each module that has none.
+    """
+    model.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    plain = dict(tensors)
+    linear = [n for n in tensors if n.endswith(("_proj.weight", ".w1.weight", ".w2.weight"))]
+    linear += [name for name in tensors if name.endswith(".w3.weight")]
+    for seed, name in enumerate(linear):
+        outputs, inputs = tensors.pop(name).shape
+        q, zeros = integers(inputs, outputs, 4, seed), integers(inputs // 8, outputs, 4, seed + 1)
+        scales = torch.rand(inputs // 8, outputs, generator=torch.Generator().manual_seed(seed))
+        scales = (scales / 16).half()
+        order = torch.arange(inputs) // 8
+        weight = (torch.tensor(q) - torch.tensor(zeros)[order]) * scales.float()[order]
+        plain[name] = weight.T.contiguous()
+        module = name.removesuffix(".weight")
+        columns = [list(column) for column in zip(*q, strict=True)]
+        tensors |= {
+            f"{module}.qweight": words(columns, 4).T.contiguous(),
+            f"{module}.qzeros": words([[(zero - 1) % 16 for zero in row] for row in zeros], 4),
+            f"{module}.scales": scales,
+            f"{module}.g_idx": order.int(),
+        }
+        if biases:
+            tensors.setdefault(f"{module}.bias", torch.zeros(outputs, dtype=torch.float16))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    quantized(folder, GPTQ)
+    return plain

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.checkpoints.code import check_origin, foreign_code_told
-from holdfast.checkpoints.load import load_tokenizer
+from holdfast.checkpoints.load import Tokenizer, load_tokenizer
 from holdfast.checkpoints.records import CHECKPOINT, MODEL_FILE
-from holdfast.checkpoints.shards import check_shards
+from holdfast.checkpoints.shards import LocalFiles
+from holdfast.checkpoints.tensors import first_line
+from holdfast.checkpoints.tokens import check_tokens
+from holdfast.checkpoints.verify import check_model
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
@@ -26,6 +29,7 @@ def prepare_model(
     make: Callable[[Path], None] | None = None,
     setting: str = "model",
     tokenizer: TokenizerNeed = "none",
+    check: Callable[[Any, LocalFiles], Any] | None = None,
 ) -> None:
     """Fill ``folder`` with ``model.json`` and, for a model made here, its checkpoint.
 
@@ -35,6 +39,7 @@ def prepare_model(
         make: trains a model that the run makes itself into a folder.
         setting: path of ``settings`` in the config, for the messages.
         tokenizer: whether the checkpoint must have one, and whether with a chat template.
+        check: holds the checkpoint's files against its configuration, in place of ``check_model``.
 
     Raises:
         HoldfastError: the checkpoint cannot be had, is damaged, or is not what the settings say.
@@ -46,20 +51,30 @@ def prepare_model(
             make(made / CHECKPOINT)
         checkpoint = outside or made / CHECKPOINT
         where = f"{setting}.{settings.kind}"
-        check_origin(checkpoint, where)
-        check_shards(checkpoint, where)
+        remote = settings.trust_remote_code
+        check_origin(checkpoint, where, remote=remote)
+        config = configuration(checkpoint, where, remote=remote)
+        try:
+            files = LocalFiles(checkpoint)
+            model = check(config, files) if check else check_model(config, files, remote=remote)
+        except HoldfastError as error:
+            raise HoldfastError(f"{where}: {error}") from None
+        layers = _layers(settings, config, checkpoint, setting)
         if tokenizer != "none":
-            _check_tokenizer(checkpoint, where, settings, chat=tokenizer == "chat")
-        model = {
+            chat = tokenizer == "chat"
+            tokens = checked_tokenizer(checkpoint, where, model, remote=remote, chat=chat)
+            if tokens.pad_token == tokens.eos_token:
+                tell(f"{where}: texts are padded with the end-of-sequence token {tokens.eos_token}")
+        record = {
             "kind": settings.kind,
             "source": settings.hub or (str(outside) if outside else CHECKPOINT),
             "revision": settings.revision,
             "trust_remote_code": settings.trust_remote_code,
             "dtype": settings.dtype,
-            "layers": _layers(settings, checkpoint, setting),
+            "layers": layers,
             "meaningless": settings.says_nothing,
         }
-        write_json(made / MODEL_FILE, model)
+        write_json(made / MODEL_FILE, record)
 
 
 def _outside(settings: ModelSettings, setting: str) -> Path | None:
@@ -79,43 +94,68 @@ def _outside(settings: ModelSettings, setting: str) -> Path | None:
     return None
 
 
-def _check_tokenizer(
-    checkpoint: Path, setting: str, settings: ModelSettings, *, chat: bool
-) -> None:
+def checked_tokenizer(
+    checkpoint: Path, where: str, model: Any, *, remote: bool, chat: bool
+) -> Tokenizer:
+    """Return a checkpoint's tokenizer, unless it cannot be used with the checkpoint's model.
+
+    Args:
+        checkpoint: the folder.
+        where: the path of the checkpoint in the config, for the messages.
+        model: the checkpoint's model; its weights may have no content.
+        remote: whether the checkpoint's own code may run.
+        chat: whether a chat template is needed.
+
+    Raises:
+        HoldfastError: it cannot be loaded, lacks what is needed, or uses tokens that the model does
+            not have.
+    """
     try:
-        tokenizer = load_tokenizer(checkpoint, remote=settings.trust_remote_code)
+        tokenizer = load_tokenizer(checkpoint, remote=remote)
     except HoldfastError as error:
-        raise HoldfastError(f"{setting}: {error}") from None
+        raise HoldfastError(f"{where}: {error}") from None
     except Exception as error:  # the tokenizers library raises no narrower one
         raise HoldfastError(
-            f"{setting}: the tokenizer in {checkpoint} cannot be loaded ({_first_line(error)});"
+            f"{where}: the tokenizer in {checkpoint} cannot be loaded ({first_line(error)});"
             " a checkpoint needs tokenizer.json and tokenizer_config.json"
         ) from None
     if chat and not tokenizer.chat_template:
         raise HoldfastError(
-            f"{setting}: the tokenizer in {checkpoint} has no chat template; use an"
+            f"{where}: the tokenizer in {checkpoint} has no chat template; use an"
             " instruction-tuned checkpoint, or add its chat_template.jinja"
         )
-    if tokenizer.pad_token == tokenizer.eos_token:
-        tell(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
+    check_tokens(tokenizer, model, where, chat=chat)
+    return tokenizer
 
 
-def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
-    """Return the checkpoint's number of decoder layers, after comparing it with the settings."""
+def configuration(checkpoint: Path, where: str, *, remote: bool = False) -> Any:
+    """Return transformers' configuration of the folder ``checkpoint``.
+
+    Raises:
+        HoldfastError: its config.json is missing, damaged, or of no model that is known here.
+    """
     from transformers import AutoConfig
 
     try:
         with foreign_code_told(checkpoint):
-            config: Any = AutoConfig.from_pretrained(
-                checkpoint, trust_remote_code=settings.trust_remote_code
-            )
-        layers = int(config.get_text_config().num_hidden_layers)
+            return AutoConfig.from_pretrained(checkpoint, trust_remote_code=remote)
     except HoldfastError as error:
-        raise HoldfastError(f"{setting}.{settings.kind}: {error}") from None
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise HoldfastError(f"{where}: {error}") from None
+    except Exception as error:  # each model's own class looks at its settings in its own way
+        raise HoldfastError(
+            f"{where}: {checkpoint / 'config.json'} is not that of a language model known here"
+            f" ({first_line(error)})"
+        ) from None
+
+
+def _layers(settings: ModelSettings, config: Any, checkpoint: Path, setting: str) -> int:
+    """Return the checkpoint's number of decoder layers, after comparing it with the settings."""
+    try:
+        layers = int(config.get_text_config().num_hidden_layers)
+    except (ValueError, KeyError, AttributeError) as error:
         raise HoldfastError(
             f"{setting}.{settings.kind}: {checkpoint / 'config.json'} is not that of a language"
-            f" model known here ({_first_line(error)})"
+            f" model known here ({first_line(error)})"
         ) from None
     if settings.layer_count is not None and settings.layer_count != layers:
         raise HoldfastError(
@@ -123,7 +163,3 @@ def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:
             f" {layers} decoder layers; write layers: {layers}"
         )
     return layers
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

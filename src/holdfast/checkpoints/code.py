@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,26 +13,32 @@ ADAPTER = "adapter_config.json"
 NAMING_CODE = ("config.json", "tokenizer_config.json")
 
 
-def check_origin(folder: Path, setting: str) -> None:
+def check_origin(folder: Path, setting: str, *, remote: bool) -> None:
     """Refuse a checkpoint of which a part would come from elsewhere, where no revision pins it.
 
-    ``setting`` is the path of the checkpoint in the config, for the messages.
+    ``setting`` is the path of the checkpoint in the config, for the messages; ``remote`` is whether
+    code that the checkpoint names may run. Where it may not, naming it harms nobody.
 
     Raises:
         HoldfastError: it is an adapter to another model, or names code of another repository.
     """
-    if (folder / ADAPTER).exists():
-        raise HoldfastError(
-            f"{setting}: {folder} is an adapter to another model, which is not pinned ({ADAPTER});"
-            " merge the two and give the merged checkpoint"
-        )
-    for name in NAMING_CODE:
+    check_no_adapter([path.name for path in folder.iterdir()], str(folder), setting)
+    for name in NAMING_CODE if remote else ():
         for reference in _references(folder / name):
             if "--" in reference:
                 raise HoldfastError(
                     f"{setting}: {folder / name} names code of another repository ({reference}),"
                     " which `revision` does not pin; take a checkpoint that holds its own code"
                 )
+
+
+def check_no_adapter(names: Collection[str], where: str, setting: str) -> None:
+    """Raise HoldfastError when a checkpoint is an adapter, by the names of its files."""
+    if ADAPTER in names:
+        raise HoldfastError(
+            f"{setting}: {where} is an adapter to another model, which is not pinned ({ADAPTER});"
+            " merge the two and give the merged checkpoint"
+        )
 
 
 @contextmanager

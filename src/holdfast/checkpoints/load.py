@@ -17,6 +17,7 @@ from holdfast.checkpoints.records import (
     base_record,
     root_of,
 )
+from holdfast.checkpoints.tensors import Account, conversions_told, empty_model, refuse
 from holdfast.engine.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
 from holdfast.files.hub import cached_snapshot
@@ -85,7 +86,8 @@ def load_checkpoint(
     """Load the Hugging Face folder ``source``, of which ``base`` is the ``model.json``.
 
     Raises:
-        HoldfastError: the folder is missing, or the weights do not fit on the cards.
+        HoldfastError: the folder is missing, its tensors are not the model's, or the weights do not
+            fit on the cards.
     """
     if not source.is_dir():
         raise HoldfastError(f"the checkpoint {source} is missing: delete its folder and run again")
@@ -95,18 +97,20 @@ def load_checkpoint(
     with foreign_code_told(source):
         if cards:
             config = AutoConfig.from_pretrained(source, trust_remote_code=remote)
-            with torch.device("meta"):
-                empty = AutoModelForCausalLM.from_config(
-                    config, dtype=dtype, trust_remote_code=remote
-                )
+            empty = empty_model(config, remote=remote, dtype=dtype)
             places = device_map(empty, cards, _needed(needs, config, base["dtype"]))
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            trust_remote_code=remote,
-            use_safetensors=True,
-            dtype=dtype,
-            device_map=places,
-        )
+        with conversions_told(str(source)):
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source,
+                trust_remote_code=remote,
+                use_safetensors=True,
+                dtype=dtype,
+                device_map=places,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+    # What a checkpoint lacks was drawn at random: it must not be used.
+    refuse(Account.of(loading), str(source))
     tokenizer = load_tokenizer(source, remote=remote)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,29 @@ from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import (
     Loaded,
+    Tokenizer,
     base_of,
     checkpoint_of,
     load_tokenizer,
 )
+from holdfast.checkpoints.packed import unpacked
 from holdfast.checkpoints.placement import place
+from holdfast.checkpoints.quantized import (
+    idle_biases,
+    method_of,
+    renamed_experts,
+    rotates_at_run_time,
+    without_config,
+)
 from holdfast.checkpoints.records import ARM_FILE, MODEL_FILE
+from holdfast.checkpoints.shards import LocalFiles, stored_tensors, weight_files
+from holdfast.checkpoints.tensors import Account, empty_model, other_shapes, refuse
+from holdfast.checkpoints.verify import check_copy
 from holdfast.errors import HoldfastError
-from holdfast.files.atomic import atomic_dir, read_json
-from holdfast.perturbations.packed import unpacked
+from holdfast.files.atomic import atomic_dir
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.quantization import Checkpoint
 
-METHODS = ("compressed-tensors", "gptq", "awq")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 SHAPE = {  # what a checkpoint shares with the model that it is a copy of
     "num_hidden_layers": "decoder layers",
@@ -44,24 +55,36 @@ def prepare_checkpoints(settings: Checkpoint, *, base: Path, folder: Path) -> No
     """Fetch the checkpoint of every level and write where it is to ``folder/<level>``.
 
     ``settings`` has one variant a level; ``base`` is the folder of the base model. A checkpoint
-    without a tokenizer gets the base model's.
+    without a tokenizer, or whose tokenizer has no chat template, gets the base model's.
 
     Raises:
         HoldfastError: a checkpoint cannot be had, is not quantized in a way that can be loaded
-            rightly, or differs from the base model in layers, vocabulary or width.
+            rightly, lacks tensors or has too many, or differs from the base model in layers,
+            vocabulary or width.
     """
+    remote = base_of(base)["trust_remote_code"]
+    expected = AutoConfig.from_pretrained(checkpoint_of(base), trust_remote_code=remote)
+
+    def check(config: Any, files: LocalFiles) -> None:
+        _check_sizes(config, expected)
+        check_copy(config, files)
+
     with atomic_dir(folder) as made:
         for level, (variant,) in settings.levels.items():
             source = variant.model_dump(include={"hub", "path", "revision"})
             try:
-                prepare_model(ModelSettings(**source), made / level)
-                _check(_folder(made / level), base)
+                prepare_model(ModelSettings(**source), made / level, check=check)
+                own = _tokenizer(_folder(made / level))
+                if own is None or not own.chat_template:
+                    tokenizer = load_tokenizer(checkpoint_of(base), remote=remote)
+                    if own is not None and own.get_vocab() != tokenizer.get_vocab():
+                        raise HoldfastError(
+                            "its tokenizer has no chat template and other tokens than the base"
+                            " model's, so that neither fits; add its chat_template.jinja"
+                        )
+                    tokenizer.save_pretrained(made / level)
             except HoldfastError as error:
                 raise HoldfastError(f"checkpoint '{level}' of {variant.model}: {error}") from None
-            if not _has_tokenizer(_folder(made / level)):
-                remote = base_of(base)["trust_remote_code"]
-                tokenizer = load_tokenizer(checkpoint_of(base), remote=remote)
-                tokenizer.save_pretrained(made / level)
 
 
 def load_copy(copy: Path, arm: Path) -> Loaded:
@@ -86,35 +109,43 @@ def load_model(folder: Path) -> Any:
     Raises:
         HoldfastError: the format is another one, or tensors are missing or left over.
     """
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    settings = config.quantization_config
-    if settings["quant_method"] == "compressed-tensors":
-        model, loading = _compressed_tensors(folder, settings)
+    plain, settings = without_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    files = LocalFiles(folder)
+    tensors, empty = stored_tensors(files, any_name=True), empty_model(plain)
+    if method_of(settings) == "compressed-tensors":
+        model, loading = _compressed_tensors(folder, settings, renamed_experts(plain, tensors))
     else:
-        model, loading = _packed(folder, config, settings)
-    wrong = sorted(
-        {*loading["missing_keys"], *loading["unexpected_keys"], *loading["mismatched_keys"]}
-    )
-    if wrong:
-        raise HoldfastError(f"{folder.name}: tensor {wrong[0]} is missing or does not fit")
+        paths = [folder / name for name in weight_files(files, any_name=True)]
+        model, loading = _packed(paths, plain, settings, empty.state_dict())
+    refuse(Account.of(loading), folder.name, tensors)
+    refuse(other_shapes(model.state_dict(), empty.state_dict()), folder.name, tensors)
     return model
 
 
-def _packed(folder: Path, config: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    del config.quantization_config
+def _packed(
+    paths: Sequence[Path], config: Any, settings: dict[str, Any], places: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     dtype = config.dtype or torch.float16
-    tensors = {name: t for file in _files(folder) for name, t in load_file(file).items()}
+    tensors = {name: t for path in paths for name, t in load_file(path).items()}
+    for name in idle_biases(tensors, places):
+        if not tensors[name].any():
+            del tensors[name]
+    plain = unpacked(tensors, settings, dtype)
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
         None,
         config=config,
-        state_dict=unpacked(tensors, settings, dtype),
+        state_dict=plain,
         dtype=dtype,
+        key_mapping=renamed_experts(config, plain),
         output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
 
 
-def _compressed_tensors(folder: Path, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    if _rotates_at_run_time(settings):
+def _compressed_tensors(
+    folder: Path, settings: dict[str, Any], key_mapping: dict[str, str]
+) -> tuple[Any, dict[str, Any]]:
+    if rotates_at_run_time(settings):
         raise HoldfastError(
             "it rotates activations at run time, which transformers reloads wrongly"
         )
@@ -126,38 +157,13 @@ def _compressed_tensors(folder: Path, settings: dict[str, Any]) -> tuple[Any, di
             use_safetensors=True,
             trust_remote_code=False,
             quantization_config=CompressedTensorsConfig(dequantize=True),
+            key_mapping=key_mapping,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
 
 
-def _rotates_at_run_time(settings: dict[str, Any]) -> bool:
-    """Whether some rotation of ``transform_config`` is not folded into the weights."""
-    groups = (settings.get("transform_config") or {}).get("config_groups") or {}
-    places = [part["location"] for group in groups.values() for part in group.get("apply", [])]
-    return any(not place.startswith("weight_") for place in places)
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files of weights: those that the index names, or the only one."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
-    return sorted(folder.glob("*.safetensors"))
-
-
-def _check(folder: Path, base: Path) -> None:
-    config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    expected: Any = AutoConfig.from_pretrained(
-        checkpoint_of(base), trust_remote_code=base_of(base)["trust_remote_code"]
-    )
-    settings = getattr(config, "quantization_config", None)
-    if not settings:
-        raise HoldfastError("its config.json has no quantization_config: it is not quantized")
-    if settings["quant_method"] not in METHODS:
-        raise HoldfastError(
-            f"its quant_method '{settings['quant_method']}' cannot be loaded here;"
-            f" known: {', '.join(METHODS)}"
-        )
+def _check_sizes(config: Any, expected: Any) -> None:
     for name, what in SHAPE.items():
         here, there = (getattr(c.get_text_config(), name) for c in (config, expected))
         if here != there:
@@ -170,6 +176,13 @@ def _check(folder: Path, base: Path) -> None:
 def _folder(copy: Path) -> Path:
     """Return the local folder of weights behind ``copy``: itself, or what its record names."""
     return checkpoint_of(copy) if (copy / MODEL_FILE).exists() else copy
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer of a folder that has one and needs no code of its own for it."""
+    if not _has_tokenizer(folder):
+        return None
+    return load_tokenizer(folder)
 
 
 def _has_tokenizer(folder: Path) -> bool:

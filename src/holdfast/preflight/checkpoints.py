@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from holdfast.checkpoints.shards import check_shards
+from holdfast.checkpoints.code import check_no_adapter
+from holdfast.checkpoints.shards import Files, LocalFiles, stored_tensors
 from holdfast.config import HoldfastError, Settings
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good, unseen
-from holdfast.preflight.repositories import given, names, small_file
+from holdfast.preflight.hub import missing
+from holdfast.preflight.repositories import HubFiles, folder_of, given, names, small_file
 from holdfast.settings.models import ModelSettings
+
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # by the model's own name
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -38,22 +42,70 @@ def _findings(path: str, source: sources.Source, where: sources.Where) -> Iterat
             f" no config.json); correct `{model.kind}`"
         )
         return
-    yield _layers(path, model, config)
-    if isinstance(where, Path):
-        try:
-            check_shards(where, f"{path}.path")
-            yield good(f"{path}: the weights in {where} are whole")
-        except HoldfastError as error:
-            yield bad(str(error))
+    layers = _layers(path, model, config)
+    yield layers
     tokenizer = small_file(where, "tokenizer_config.json")
+    others = []
     if source.tokenizer != "none":
-        yield _padding(path, small_file(where, "special_tokens_map.json") | tokenizer)
+        others.append(_padding(path, small_file(where, "special_tokens_map.json") | tokenizer))
     if source.tokenizer == "chat":
-        yield _template(path, model, tokenizer, names(where))
+        others.append(_template(path, model, tokenizer, names(where)))
+    if layers.ok or not source.quantized:  # else it is a copy of another model
+        readable = isinstance(where, Path) and bool(others) and all(one.ok for one in others)
+        yield from _weights(path, source, where, tokens=readable)
+    yield from others
+
+
+def _weights(
+    path: str, source: sources.Source, where: sources.Where, *, tokens: bool
+) -> Iterator[Finding]:
+    """Hold the headers of all weights, and if asked the tokens, against the configuration."""
+    model, setting = source.model, f"{path}.{source.model.kind}"
+    files: Files
+    if isinstance(where, Path):
+        files = LocalFiles(where)
+    elif any(missing(names(where), tokenizer=False)):
+        return  # the check of the hub says so
+    else:
+        files = HubFiles(*where)
+    try:
+        check_no_adapter(names(where), files.where, setting)
+    except HoldfastError as error:
+        yield bad(str(error))
+        return
+    if model.trust_remote_code:
+        stored_tensors(files)
+        yield unseen(
+            f"{path}: the weights are whole; only its own code, which is not run here, says whether"
+            " their tensors are the model's: the job that fetches it looks"
+        )
+        return
+    # They import torch and transformers, which a run without such checkpoints need not wait for.
+    from holdfast.checkpoints.base import checked_tokenizer, configuration
+    from holdfast.checkpoints.verify import check_copy, check_model
+
+    folder = folder_of(where)
+    try:
+        config = configuration(folder, setting)
+    except HoldfastError as error:
+        yield bad(str(error))
+        return
+    if source.quantized:
+        check_copy(config, files)
+    else:
+        empty = check_model(config, files)
+        if tokens:
+            chat = source.tokenizer == "chat"
+            try:
+                checked_tokenizer(folder, setting, empty, remote=False, chat=chat)
+            except HoldfastError as error:
+                yield bad(str(error))
+    yield good(f"{path}: the weights in {files.where} are whole, and each tensor has its place")
 
 
 def _layers(path: str, model: ModelSettings, config: dict[str, Any]) -> Finding:
-    layers = config.get("text_config", config).get("num_hidden_layers")
+    decoder = config.get("text_config", config)
+    layers = next((decoder[name] for name in LAYERS if name in decoder), None)
     if layers is None:
         return bad(f"{path}: its config.json has no num_hidden_layers; take a decoder-only model")
     if model.layers is not None and model.layers != layers:

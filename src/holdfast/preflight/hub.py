@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
+from holdfast.checkpoints.shards import SHARD
 from holdfast.config import HoldfastError, Settings
 from holdfast.files.hub import wanted
 from holdfast.preflight import sources
@@ -12,7 +12,6 @@ from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import offline, repository
 from holdfast.settings.data import DataSource
 
-SHARD = re.compile(r"(.+-)(\d+)(-of-(\d+)\.safetensors)")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -34,7 +33,7 @@ def _model(path: str, source: sources.Source) -> Finding:
         files = repository(name, revision, "model").files
     except HoldfastError as error:
         return bad(f"{path}.hub: {error}")
-    return _finding(path, name, revision, [*_missing(files, source.tokenizer != "none")])
+    return _finding(path, name, revision, [*missing(files, source.tokenizer != "none")])
 
 
 def _data(path: str, source: DataSource) -> Finding:
@@ -61,7 +60,7 @@ def _finding(path: str, name: str, revision: str, missing: list[str]) -> Finding
     return good(f"{path}: {name} at {revision[:12]} is {state}")
 
 
-def _missing(files: Iterable[str], tokenizer: bool) -> Iterator[str]:
+def missing(files: Iterable[str], tokenizer: bool) -> Iterator[str]:
     """Yield what a checkpoint needs and lacks."""
     files = set(files)
     if "config.json" not in files:

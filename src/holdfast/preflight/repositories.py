@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from holdfast.checkpoints.shards import LocalFiles, Stored
 from holdfast.errors import HoldfastError
-from holdfast.files.hub import RepositoryKind, advice, cache_folder
+from holdfast.files.hub import RepositoryKind, advice, cache_folder, wanted
 from holdfast.preflight.sources import Where
 
 TIMEOUT_S = 10
@@ -78,6 +80,64 @@ def small_file(checkpoint: Where, file: str) -> dict[str, Any]:
     except ValueError:
         raise HoldfastError(f"{path} is not valid JSON; copy or download it again") from None
     return content if isinstance(content, dict) else {}
+
+
+def folder_of(checkpoint: Where) -> Path:
+    """Return the folder of a checkpoint's config.json, which is fetched from the hub.
+
+    Raises:
+        HoldfastError: it cannot be fetched.
+    """
+    if isinstance(checkpoint, Path):
+        return checkpoint
+    return _fetch(*checkpoint, "config.json").parent
+
+
+class HubFiles:
+    """The files of a model on the hub, of whose weights only the headers are fetched."""
+
+    def __init__(self, name: str, revision: str) -> None:
+        self._name = name
+        self._revision = revision
+
+    @property
+    def where(self) -> str:
+        """Name and commit."""
+        return f"{self._name} at {self._revision[:12]}"
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the files that a run fetches."""
+        return {file for file in names((self._name, self._revision)) if wanted(file)}
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the content of a JSON file."""
+        return small_file((self._name, self._revision), name)
+
+    def header(self, name: str) -> dict[str, Stored]:
+        """Return what a file of weights holds, from the cache if it is there."""
+        cached = _in_cache(self._name, name, self._revision, "model")
+        if cached:
+            return LocalFiles(cached.parent).header(name)
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import SafetensorsParsingError
+
+        what = f"{self._name}/{name} at {self._revision}"
+        try:
+            found = HfApi().parse_safetensors_file_metadata(
+                self._name, name, revision=self._revision, timeout=TIMEOUT_S
+            )
+        except SafetensorsParsingError:
+            raise HoldfastError(f"{what} is no file of weights; choose another revision") from None
+        except Exception as error:  # whatever it is, the other checks go on
+            raise HoldfastError(f"{what} {advice(error, self._name, 'model')}") from None
+        return {
+            tensor: Stored(part.dtype, tuple(part.shape)) for tensor, part in found.tensors.items()
+        }
+
+    def nonzero(self, name: str, tensors: Collection[str]) -> set[str]:
+        """Return none: no values are fetched, and what they are is seen once the model is."""
+        return set()
 
 
 def names(checkpoint: Where) -> set[str]:

@@ -22,8 +22,9 @@ CHECKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
 def preflight(settings: Settings, show: Callable[[str], None]) -> list[str]:
     """Run every check on ``settings``, tell each finding as it comes, and return the failures.
 
-    Results are looked for under the working directory. From the hub only config.json and the
-    tokenizer's settings are fetched; offline, its cache is checked instead.
+    Results are looked for under the working directory. From the hub only config.json, the
+    tokenizer's settings and the headers of weights are fetched; offline, its cache is checked
+    instead.
     """
     failures = []
     for name, check in CHECKS.items():

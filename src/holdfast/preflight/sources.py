@@ -18,10 +18,11 @@ Where = Path | tuple[str, str]  # a folder, or the name and commit of a hub repo
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint and what is needed of its tokenizer."""
+    """A checkpoint, what is needed of its tokenizer, and whether it is a ready-made copy."""
 
     model: ModelSettings
     tokenizer: Literal["none", "plain", "chat"]
+    quantized: bool = False
 
     @property
     def where(self) -> Where | None:
@@ -46,7 +47,7 @@ def checkpoints(settings: Settings) -> dict[str, Source]:
         for level, variants in entry.variants.items():
             for number, variant in enumerate(variants):
                 path = f"perturbations.{name}.levels.{level}.{number}"
-                sources[path] = Source(_copy(settings, variant), "none")
+                sources[path] = Source(_copy(settings, variant), "none", quantized=True)
     return sources
 
 

@@ -304,7 +304,8 @@ def test_a_shard_that_was_cut_off_is_refused(copy: Path, size: int) -> None:
 
 def test_missing_shards_and_tensors_are_named(copy: Path) -> None:
     index = copy / "model.safetensors.index.json"
-    write_json(index, {"weight_map": {"lm_head.weight": "model.safetensors"}})
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    write_json(index, {"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}})
     refused(copy, "has no tensor lm_head.weight", "none")
     write_json(index, {"weight_map": {"a": "model-00002-of-00002.safetensors"}})
     refused(copy, "lacks model-00002-of-00002.safetensors, which .* names", "none")

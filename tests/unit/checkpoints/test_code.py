@@ -203,11 +203,13 @@ def test_code_of_a_quantized_copy_is_never_run(folder: Path, tmp_path: Path, tou
     config = (tmp_path / "awq" / "config.json").read_text()
     variant = {"model": "llama", "path": str(tmp_path / "awq")}
     levels = Checkpoint.model_validate({"kind": "checkpoint", "levels": {"Q": [variant]}})
+    prepare_checkpoints(levels, base=base, folder=tmp_path / "out")
     own_code(tmp_path / "awq", touched)
     with pytest.raises(HoldfastError, match="trust_remote_code"):
-        prepare_checkpoints(levels, base=base, folder=tmp_path / "out")
+        prepare_checkpoints(levels, base=base, folder=tmp_path / "again")
     (tmp_path / "awq" / "config.json").write_text(config)  # the tokenizer's code is left
-    prepare_checkpoints(levels, base=base, folder=tmp_path / "out")
+    with pytest.raises(HoldfastError, match="trust_remote_code"):
+        prepare_checkpoints(levels, base=base, folder=tmp_path / "again")
     with pytest.raises(HoldfastError, match="trust_remote_code"):
         load_copy(tmp_path / "out" / "Q", base)
     assert not touched.exists()

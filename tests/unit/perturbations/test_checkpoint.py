@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 
 import tiny_llama
 from holdfast.checkpoints.base import prepare_model
+from holdfast.checkpoints.packed import unpack, unpacked
 from holdfast.errors import HoldfastError
 from holdfast.numerics.rounding import Grid
 from holdfast.perturbations.checkpoint import load_copy, load_model, prepare_checkpoints
 from holdfast.perturbations.gptq import quantize_checkpoint
-from holdfast.perturbations.packed import unpack, unpacked
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.perturbations import Checkpoint, Perturbation
 from packed_folders import AWQ, awq_folder, integers, quantized, words

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import fake_hub
+import odd_checkpoints
 from fake_hub import COMMIT, FakeHub
 from holdfast.preflight import repositories
 from places import ROOT
@@ -48,7 +49,21 @@ def test_a_model_of_the_hub_is_checked_without_its_weights(hub: FakeHub) -> None
     assert "✓ models.llama: has a chat template" in told
     assert "✓ models.llama: pads with its own token <pad>" in told
     fetched = {path.rsplit("/")[-1] for verb, path, _ in hub.asked if "resolve" in path}
-    assert fetched <= {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    small = {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    assert fetched <= {*small, "model.safetensors"}
+    headers = [head for _, path, head in hub.asked if path.endswith(".safetensors")]
+    assert headers
+    assert all("Range" in head or "range" in head for head in headers)
+
+
+def test_the_headers_of_a_model_of_the_hub_are_looked_at(hub: FakeHub, tmp_path: Path) -> None:
+    odd_checkpoints.REFUSED["compiled"][0](tmp_path / "compiled")
+    hub.add("some/llama", tmp_path / "compiled")
+    assert "hold `_orig_mod.`" in " ".join(failures(with_model()))
+    hub.repositories["some/llama"].files["model.safetensors"] = b"version https://git-lfs"
+    (told,) = failures(with_model())
+    assert "some/llama/model.safetensors" in told
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
 
 
 def test_every_failure_is_listed_with_its_mend(hub: FakeHub) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from holdfast.errors import HoldfastError
 
+PARTS = ("qweight", "qzeros", "scales", "g_idx")
 WORD = 32  # bits of a packed integer
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where a 32-bit word of AutoAWQ holds each of its 8 columns
 # What a checkpoint may ask for besides integers, scales and zeros; without it, logits are wrong.
@@ -38,14 +39,64 @@ def unpacked(
     """
     read = _reader(settings)
     plain = dict(tensors)
-    for module in [n.removesuffix(".qweight") for n in tensors if n.endswith(".qweight")]:
+    modules = [name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")]
+    if not modules:
+        raise HoldfastError(
+            "its config.json has a quantization_config and none of its tensors is packed"
+            " (`qweight`); take config.json and the weights from one checkpoint"
+        )
+    _check_order(tensors, modules, settings)
+    for module in modules:
         parts = {}
-        for part in ("qweight", "qzeros", "scales", "g_idx"):
+        for part in PARTS:
             parts[part] = plain.pop(f"{module}.{part}", None)
             if parts[part] is None and part != "g_idx":
                 raise HoldfastError(f"tensor {module}.{part} is missing")
+        _check_shapes(module, parts, settings)
         plain[f"{module}.weight"] = read(**parts).to(dtype)
     return plain
+
+
+def _check_order(
+    tensors: Mapping[str, Tensor], modules: list[str], settings: Mapping[str, Any]
+) -> None:
+    """Refuse modules without the order of their inputs where it was changed."""
+    without = [module for module in modules if f"{module}.g_idx" not in tensors]
+    if without and (settings.get("desc_act") or len(without) < len(modules)):
+        raise HoldfastError(f"tensor {without[0]}.g_idx is missing")
+
+
+def _check_shapes(
+    module: str, parts: Mapping[str, Tensor | None], settings: Mapping[str, Any]
+) -> None:
+    """Refuse parts that are not of one module; some would be spread over others without a word."""
+    qweight, qzeros, scales, g_idx = (parts[name] for name in PARTS)
+    assert qweight is not None
+    assert qzeros is not None
+    assert scales is not None
+    whole = qweight.ndim == qzeros.ndim == scales.ndim == 2 and scales.numel() > 0
+    if whole:
+        groups, outputs = scales.shape
+        bits = qzeros.shape[1] * WORD // outputs
+        per_word = WORD // 4 if settings["quant_method"] == "awq" else 1
+        width = qweight.shape[1] * per_word
+        inputs = qweight.shape[0]
+        if settings["quant_method"] != "awq":
+            inputs = inputs * WORD // bits if bits else 0
+        whole = (
+            width == outputs
+            and qzeros.shape == (groups, outputs * bits // WORD)
+            and 2 <= bits <= 8
+            and inputs > 0
+            and (inputs % groups == 0 if g_idx is None else g_idx.shape == (inputs,))
+            and {qweight.dtype, qzeros.dtype} == {torch.int32}
+            and scales.is_floating_point()
+        )
+    if not whole:
+        raise HoldfastError(
+            f"tensors {', '.join(name for name in PARTS if parts[name] is not None)} of {module}"
+            " do not fit one another; copy or download the checkpoint again"
+        )
 
 
 def _reader(settings: Mapping[str, Any]) -> Any:
