@@ -74,7 +74,7 @@ def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
             sources["data.validation.benign.source"] = ("prompts", validation.benign)
     for name, entry in settings.perturbations.items():
         if entry.pairs:
-            sources[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
+            sources[f"perturbations.{name}.source"] = ("attack pairs", entry.pairs)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
             sources[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))
