@@ -10,6 +10,7 @@ from holdfast.checkpoints.code import check_origin, foreign_code_told
 from holdfast.checkpoints.load import load_tokenizer
 from holdfast.checkpoints.records import CHECKPOINT, MODEL_FILE
 from holdfast.checkpoints.shards import check_shards
+from holdfast.engine.chat import chat_form
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
@@ -96,6 +97,11 @@ def _check_tokenizer(
             f"{setting}: the tokenizer in {checkpoint} has no chat template; use an"
             " instruction-tuned checkpoint, or add its chat_template.jinja"
         )
+    if chat:
+        try:
+            chat_form(tokenizer, str(checkpoint))
+        except HoldfastError as error:
+            raise HoldfastError(f"{setting}: {error}") from None
     if tokenizer.pad_token == tokenizer.eos_token:
         tell(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
 

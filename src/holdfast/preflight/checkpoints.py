@@ -8,9 +8,10 @@ from typing import Any
 
 from holdfast.checkpoints.shards import check_shards
 from holdfast.config import HoldfastError, Settings
-from holdfast.preflight import sources
+from holdfast.engine.chat import chat_form, judge_form
+from holdfast.preflight import sources, templates
 from holdfast.preflight.finding import Finding, bad, good, unseen
-from holdfast.preflight.repositories import given, names, small_file
+from holdfast.preflight.repositories import given, small_file
 from holdfast.settings.models import ModelSettings
 
 
@@ -49,7 +50,7 @@ def _findings(path: str, source: sources.Source, where: sources.Where) -> Iterat
     if source.tokenizer != "none":
         yield _padding(path, small_file(where, "special_tokens_map.json") | tokenizer)
     if source.tokenizer == "chat":
-        yield _template(path, model, tokenizer, names(where))
+        yield _template(path, source, where, tokenizer)
 
 
 def _layers(path: str, model: ModelSettings, config: dict[str, Any]) -> Finding:
@@ -81,11 +82,17 @@ def _text(token: Any) -> str:
 
 
 def _template(
-    path: str, model: ModelSettings, tokenizer: dict[str, Any], files: set[str]
+    path: str, source: sources.Source, where: sources.Where, tokenizer: dict[str, Any]
 ) -> Finding:
-    if tokenizer.get("chat_template") or files & {"chat_template.jinja", "chat_template.json"}:
-        return good(f"{path}: has a chat template")
-    return bad(
-        f"{path}.{model.kind}: the tokenizer has no chat template; use an instruction-tuned"
-        " checkpoint, or add its chat_template.jinja"
-    )
+    template = templates.written(where, tokenizer)
+    if template is None:
+        return bad(
+            f"{path}.{source.model.kind}: the tokenizer has no chat template; use an"
+            " instruction-tuned checkpoint, or add its chat_template.jinja"
+        )
+    name = str(source.model.path or source.model.hub)
+    if source.judges:
+        judge_form(template, name)
+    else:
+        chat_form(template, name)
+    return good(f"{path}: has a chat template, which keeps a question and its answer")

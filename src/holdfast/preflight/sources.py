@@ -22,6 +22,7 @@ class Source:
 
     model: ModelSettings
     tokenizer: Literal["none", "plain", "chat"]
+    judges: bool = False  # its chat template is given an answer to judge
 
     @property
     def where(self) -> Where | None:
@@ -41,7 +42,9 @@ def checkpoints(settings: Settings) -> dict[str, Source]:
     sources = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
     for name, judge in settings.judges.items():
         if judge.needs_model:
-            sources[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
+            sources[f"judges.{name}.model"] = Source(
+                judge.needs_model, judge.needs_tokenizer, judges=True
+            )
     for name, entry in settings.perturbations.items():
         for level, variants in entry.variants.items():
             for number, variant in enumerate(variants):

@@ -319,6 +319,12 @@ def test_a_missing_chat_template_is_refused_where_one_is_needed(copy: Path) -> N
     prepare_model(settings, copy.parent / "made", tokenizer="plain")
 
 
+def test_a_chat_template_that_drops_the_question_is_refused(copy: Path) -> None:
+    (copy / "chat_template.jinja").write_text("<user> {{ messages[0].content.text }} <assistant>")
+    refused(copy, r"models\.x\.path: the chat template of .* drops the text of the user", "chat")
+    prepare_model(ModelSettings(path=str(copy), layers=3), copy.parent / "made", tokenizer="plain")
+
+
 def test_a_tokenizer_without_a_pad_token_pads_with_its_end(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

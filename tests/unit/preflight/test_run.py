@@ -122,7 +122,8 @@ def test_a_model_of_the_hub_is_checked_without_its_weights(hub: FakeHub) -> None
     assert "✓ models.llama: has a chat template" in told
     assert "✓ models.llama: pads with its own token <pad>" in told
     fetched = {path.rsplit("/")[-1] for verb, path, _ in hub.asked if "resolve" in path}
-    assert fetched <= {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    small = {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
+    assert fetched <= small | {"chat_template.jinja"}
 
 
 def test_every_failure_is_listed_with_its_mend(hub: FakeHub) -> None:
@@ -171,6 +172,24 @@ def test_files_that_a_repository_lacks_are_named(hub: FakeHub) -> None:
     assert "model-00002-of-00002.safetensors" in access
     assert "neither a pad nor an end-of-sequence token" in padding
     assert "has no chat template" in template
+
+
+def test_a_chat_template_is_tried(hub: FakeHub) -> None:
+    files = hub.repositories["some/llama"].files
+    files["chat_template.jinja"] = b"<user> {{ messages[0].content.text }} <assistant>"
+    (template,) = failures(with_model())
+    assert "the chat template of some/llama drops the text of the user" in template
+
+
+def test_a_chat_template_may_be_named_in_the_tokenizer_s_settings(hub: FakeHub) -> None:
+    files = hub.repositories["some/llama"].files
+    del files["chat_template.jinja"]
+    tokens = json.loads(files["tokenizer_config.json"])
+    named = [{"name": "default", "template": "{{ bos_token }}" + tiny_llama.TEMPLATE}]
+    files["tokenizer_config.json"] = json.dumps(
+        tokens | {"chat_template": named, "bos_token": {"content": "<s>"}}
+    ).encode()
+    assert failures(with_model()) == []
 
 
 def test_offline_the_cache_is_checked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
