@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.checkpoints.shards import AGAIN
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
 
@@ -52,7 +53,7 @@ def foreign_code_told(folder: str | Path) -> Iterator[None]:
 
 def _references(path: Path) -> Iterator[str]:
     """Yield the classes that ``auto_map`` of a settings file names."""
-    found: Any = read_json(path) if path.exists() else {}
+    found: Any = read_json(path, outside=AGAIN) if path.exists() else {}
     places = found.get("auto_map") if isinstance(found, dict) else None
     for value in places.values() if isinstance(places, dict) else [places]:
         for reference in value if isinstance(value, list) else [value]:

@@ -9,6 +9,7 @@ from holdfast.files.atomic import read_json
 
 WEIGHTS = "*.safetensors"
 INDEX = "model.safetensors.index.json"
+AGAIN = "copy or download the checkpoint again"  # of a file that the run did not make
 
 
 def check_shards(folder: Path, setting: str) -> None:
@@ -38,7 +39,7 @@ def check_shards(folder: Path, setting: str) -> None:
 
 
 def _promised(index: Path, setting: str) -> dict[str, set[str]]:
-    found = read_json(index)
+    found = read_json(index, outside=AGAIN)
     places = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(places, dict):
         raise HoldfastError(f"{setting}: {index} has no `weight_map`; download it again")

@@ -25,6 +25,7 @@ from holdfast.checkpoints.load import (
 )
 from holdfast.checkpoints.placement import place
 from holdfast.checkpoints.records import ARM_FILE, MODEL_FILE
+from holdfast.checkpoints.shards import AGAIN
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.perturbations.packed import unpacked
@@ -141,7 +142,8 @@ def _files(folder: Path) -> list[Path]:
     """Return the files of weights: those that the index names, or the only one."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        places = read_json(index, outside=AGAIN)["weight_map"]
+        return [folder / name for name in sorted(set(places.values()))]
     return sorted(folder.glob("*.safetensors"))
 
 
