@@ -13,6 +13,7 @@ from holdfast.checkpoints.shards import LocalFiles
 from holdfast.checkpoints.tensors import first_line
 from holdfast.checkpoints.tokens import check_tokens
 from holdfast.checkpoints.verify import check_model
+from holdfast.engine.chat import chat_form
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
@@ -124,6 +125,11 @@ def checked_tokenizer(
             f"{where}: the tokenizer in {checkpoint} has no chat template; use an"
             " instruction-tuned checkpoint, or add its chat_template.jinja"
         )
+    if chat:
+        try:
+            chat_form(tokenizer, str(checkpoint))
+        except HoldfastError as error:
+            raise HoldfastError(f"{where}: {error}") from None
     check_tokens(tokenizer, model, where, chat=chat)
     return tokenizer
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from holdfast.checkpoints.shards import AGAIN
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
 
@@ -57,7 +58,7 @@ def foreign_code_told(folder: str | Path) -> Iterator[None]:
 
 def _references(path: Path) -> Iterator[str]:
     """Yield the classes that ``auto_map`` of a settings file names."""
-    config: object = read_json(path) if path.exists() else {}
+    config: object = read_json(path, outside=AGAIN) if path.exists() else {}
     places = config.get("auto_map") if isinstance(config, dict) else None
     for value in places.values() if isinstance(places, dict) else [places]:
         for reference in value if isinstance(value, list) else [value]:

@@ -90,7 +90,9 @@ def load_checkpoint(
             fit on the cards.
     """
     if not source.is_dir():
-        raise HoldfastError(f"the checkpoint {source} is missing: delete its folder and run again")
+        outside = str(source) == base["source"]
+        advice = "put it back, or correct `path`" if outside else "delete its folder and run again"
+        raise HoldfastError(f"the checkpoint {source} is missing: {advice}")
     remote = base["trust_remote_code"]
     dtype = getattr(torch, base["dtype"])
     places: dict[str, Device] | None = None

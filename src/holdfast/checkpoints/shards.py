@@ -13,6 +13,7 @@ from holdfast.files.atomic import read_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r"(.+-)(\d+)(-of-(\d+)\.safetensors)")
+AGAIN = "copy or download the checkpoint again"  # of a file that the run did not make
 
 
 class Stored(NamedTuple):
@@ -62,7 +63,7 @@ class LocalFiles:
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file."""
-        return read_json(self._folder / name)
+        return read_json(self._folder / name, outside=AGAIN)
 
     def header(self, name: str) -> dict[str, Stored]:
         """Return what a file of weights holds; HoldfastError when it is cut off or damaged."""

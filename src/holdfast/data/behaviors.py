@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from holdfast.data.tables import Row, first, read_rows, select
+from holdfast.data.formats import Row, read_rows
+from holdfast.data.marks import harmless
+from holdfast.data.tables import check_identifiers, first, kept, select, text
 from holdfast.errors import HoldfastError
 
-HARMBENCH = {
+NAMES = {
+    "behavior": ("Behavior", "goal"),
     "id": ("BehaviorID",),
-    "behavior": ("Behavior",),
     "context": ("ContextString",),
     "tags": ("Tags",),
     "category": ("SemanticCategory", "Category", "FunctionalCategory"),
 }
-ADVBENCH = HARMBENCH | {"behavior": ("goal",)}
+BLANK = ("context", "tags", "category")
 
 
 def load_behaviors(
@@ -29,23 +30,25 @@ def load_behaviors(
 
     ``limit`` keeps the first ones of those without an excluded tag.
 
-    A table with the columns ``goal, target`` (llm-attacks' AdvBench file) has no identifiers,
-    contexts or tags; its rows are numbered. In HarmBench's format those columns must be there:
-    without `Tags` the hash-checked behaviors could not be left out. Raises HoldfastError for
-    missing columns, doubled identifiers and a selection that is empty.
+    Other files than HarmBench's (AdvBench, JailbreakBench, StrongREJECT, XSTest's unsafe prompts,
+    one whose column the setting names) may lack identifiers, contexts and tags; their rows are
+    numbered. In HarmBench's format, which has a column `Behavior`, these must be there: without
+    `Tags` the hash-checked behaviors could not be left out. Raises HoldfastError for missing
+    columns, doubled identifiers and a selection that is empty.
     """
     raw = read_rows(path)
-    if "goal" in raw[0]:
-        rows = select(path, raw, ADVBENCH, columns, ("id", "context", "tags", "category"))
-    else:
-        rows = select(path, raw, HARMBENCH, columns, ("category",))
+    harmbench = columns.get("behavior", "Behavior") == "Behavior" and "goal" not in raw[0]
+    optional = ("category",) if harmbench else ("id", *BLANK)
+    rows = select(path, raw, NAMES, columns, optional, blank=BLANK, kind="behaviors")
     behaviors = [_behavior(path, number, row) for number, row in enumerate(rows, start=1)]
-    _check_identifiers(path, behaviors)
+    check_identifiers(path, behaviors)
+    harmful = [harmless(row) is not True for row in raw]
+    behaviors = kept(path, behaviors, harmful, "is a prompt that a safe model answers")
     excluded = set(exclude_tags)
-    kept = [row for row in behaviors if not excluded.intersection(row["tags"])]
-    if not kept:
+    left = [row for row in behaviors if not excluded.intersection(row["tags"])]
+    if not left:
         raise HoldfastError(f"{path}: `exclude_tags: {sorted(excluded)}` leaves no behavior")
-    return first(kept, limit, path)
+    return first(left, limit, path)
 
 
 def behavior_prompt(row: Mapping[str, object]) -> str:
@@ -60,20 +63,12 @@ def _behavior(path: Path, number: int, row: Row) -> Row:
     tags = tags.split(",") if isinstance(tags, str) else tags
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise HoldfastError(f"{path}, row {number} has tags that are no text: {tags!r:.60}")
-    if not str(row["behavior"]).strip():
-        raise HoldfastError(f"{path}, row {number} has an empty behavior")
+    context = row.get("context", "")
+    blank = isinstance(context, str) and not context.strip()
     return {
-        "id": str(row.get("id", f"{path.stem}_{number}")),
-        "behavior": str(row["behavior"]),
-        "context": str(row.get("context", "")),
+        "id": text(path, number, "identifier", row.get("id", f"{path.stem}_{number}")),
+        "behavior": text(path, number, "behavior", row["behavior"]),
+        "context": "" if blank else text(path, number, "context", context),
         "tags": [tag.strip() for tag in tags if tag.strip()],
         "category": str(row.get("category", "")),
     }
-
-
-def _check_identifiers(path: Path, behaviors: list[Row]) -> None:
-    doubled = [name for name, count in Counter(row["id"] for row in behaviors).items() if count > 1]
-    if doubled:
-        raise HoldfastError(
-            f"{path}: {len(doubled)} identifiers occur more than once, '{doubled[0]}' among them"
-        )

@@ -15,7 +15,7 @@ from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import write_json, write_jsonl
 from holdfast.settings.data import DataSource
 
-Kind = Literal["behaviors", "pairs", "prompts", "texts", "documents", "template"]
+Kind = Literal["behaviors", "pairs", "attack pairs", "prompts", "texts", "documents", "template"]
 
 
 def load(
@@ -34,10 +34,10 @@ def load(
 
     behaviors: rows {"id", "behavior", "context", "tags", "category"}, the first ``limit`` of those
     without one of ``exclude_tags``; pairs: rows {"prompt", "response"}, ``limit`` of them drawn by
-    ``seed``; prompts: rows {"id", "prompt"}, the first ``limit``; texts: strings, the first
-    ``limit``; documents: rows as found; template: {"prompt", "prompt_contextual"}. Raises
-    HoldfastError, headed by ``setting`` (the path of the source in the config), when the data is
-    not there or not as expected.
+    ``seed``; attack pairs: the same, with the rows that are marked unsafe; prompts: rows {"id",
+    "prompt"}, the first ``limit``; texts: strings, the first ``limit``; documents: rows as found;
+    template: {"prompt", "prompt_contextual"}. Raises HoldfastError, headed by ``setting`` (the path
+    of the source in the config), when the data is not there or not as expected.
     """
     if kind not in get_args(Kind):
         raise HoldfastError(f"'{kind}' is no kind of data{nearest(kind, get_args(Kind))}")
@@ -47,6 +47,8 @@ def load(
             return load_behaviors(path, source.columns, exclude_tags, limit)
         if kind == "pairs":
             return load_pairs(path, source.columns, limit, seed)
+        if kind == "attack pairs":
+            return load_pairs(path, source.columns, limit, seed, unsafe=True)
         if kind == "prompts":
             return load_prompts(path, source.columns, limit)
         if kind == "documents":

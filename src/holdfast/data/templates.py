@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
+from holdfast.data.formats import parse, read_text
 from holdfast.errors import HoldfastError
-from holdfast.files.atomic import read_json
 
 LITERAL = "LLAMA2_CLS_PROMPT"
 FIELDS = {
@@ -22,7 +22,7 @@ def load_template(path: Path) -> dict[str, str]:
     The Python file is parsed, never executed. Raises HoldfastError when a template or one of its
     places ({behavior}, {generation}, {context}) is missing.
     """
-    value = _literal(path) if path.suffix == ".py" else read_json(path)
+    value = _literal(path) if path.suffix == ".py" else parse(path, read_text(path))
     for name, fields in FIELDS.items():
         template = value.get(name) if isinstance(value, dict) else None
         if not isinstance(template, str):
@@ -39,7 +39,7 @@ def load_template(path: Path) -> dict[str, str]:
 
 def _literal(path: Path) -> Any:
     try:
-        module = ast.parse(path.read_text(encoding="utf-8"))
+        module = ast.parse(read_text(path))
         for node in module.body:
             if isinstance(node, ast.Assign) and any(
                 isinstance(target, ast.Name) and target.id == LITERAL for target in node.targets

@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast.data.tables import Row, first, read_rows, select
+from holdfast.data.formats import Row, read_rows
+from holdfast.data.marks import harmless
+from holdfast.data.tables import check_identifiers, first, kept, select, text
 from holdfast.errors import HoldfastError
 
 
 def load_texts(path: Path, columns: Mapping[str, str], limit: int | None = None) -> list[str]:
     """Return the rows of a text: a JSON list of strings, or the column ``text`` of a table."""
     rows = select(path, read_rows(path), {"text": ("text",)}, columns)
-    return [str(row["text"]) for row in first(rows, limit, path)]
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row["text"], str):
+            raise HoldfastError(f"{path}, row {number} holds no text: {row['text']!r:.60}")
+    return [row["text"] for row in first(rows, limit, path)]
 
 
 def load_prompts(path: Path, columns: Mapping[str, str], limit: int | None = None) -> list[Row]:
-    """Return rows ``{"id", "prompt"}``; rows without an identifier column are numbered."""
+    """Return rows ``{"id", "prompt"}``; rows without an identifier column are numbered.
+
+    XSTest's unsafe prompts are left out: a safe model declines them.
+    """
     names = {"id": ("id", "BehaviorID"), "prompt": ("prompt", "Behavior", "goal")}
-    rows = select(path, read_rows(path), names, columns, optional=("id",))
+    raw = read_rows(path)
+    rows = select(path, raw, names, columns, optional=("id",), kind="prompts")
     prompts = [
-        {"id": str(row.get("id", f"{path.stem}_{number}")), "prompt": str(row["prompt"])}
+        {
+            "id": text(path, number, "identifier", row.get("id", f"{path.stem}_{number}")),
+            "prompt": text(path, number, "prompt", row["prompt"]),
+        }
         for number, row in enumerate(rows, start=1)
     ]
-    if len({row["id"] for row in prompts}) < len(prompts):
-        raise HoldfastError(f"{path}: the identifiers of the prompts are not unique")
-    return first(prompts, limit, path)
+    check_identifiers(path, prompts)
+    wanted = [harmless(row) is not False for row in raw]
+    return first(kept(path, prompts, wanted, "is no harmless prompt"), limit, path)
 
 
 def load_documents(path: Path, columns: Mapping[str, str]) -> list[Row]:

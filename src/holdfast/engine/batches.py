@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from holdfast.engine.chat import render
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Batch(NamedTuple):
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     """Tokenize a user's turn up to where the assistant's answer begins; no system message added."""
-    return _tokens(tokenizer, _render(tokenizer, prompt, None))
+    return _tokens(tokenizer, render(tokenizer, [("user", prompt)], ask=True))
 
 
 def encode_pair(
@@ -51,8 +52,9 @@ def encode_pair(
     The answer's tokens are those that generation would have to produce after ``encode_prompt``.
     Longer pairs are cut at ``max_length`` tokens; HoldfastError if that leaves no target.
     """
-    opening = _render(tokenizer, prompt, None)
-    whole = _render(tokenizer, prompt, response)
+    opening = render(tokenizer, [("user", prompt)], ask=True)
+    whole = render(tokenizer, [("user", prompt), ("assistant", response)], ask=False)
+    # Some templates have white space after the prompt that the whole conversation lacks.
     answer = whole.removeprefix(opening) if whole.startswith(opening) else response
     start = _tokens(tokenizer, opening)
     # Templates may put white space after the end-of-turn token: generation stops before it.
@@ -104,19 +106,6 @@ def digest(examples: Sequence[Example]) -> str:
     """Return a hex digest of the examples and their order."""
     content = repr([(example.input_ids, example.labels_from) for example in examples])
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str | None) -> str:
-    if not tokenizer.chat_template:
-        raise HoldfastError(
-            f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: use a chat model"
-        )
-    turns = [{"role": "user", "content": prompt}]
-    if response is not None:
-        turns.append({"role": "assistant", "content": response})
-    return str(
-        tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=response is None)
-    )
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

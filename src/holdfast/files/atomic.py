@@ -110,18 +110,19 @@ def _finite(text: str) -> float:
     return value
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raise HoldfastError naming the file when it is missing or no JSON."""
+def read_json(path: str | Path, *, outside: str = "") -> Any:
+    """Read a JSON file; raise HoldfastError naming the file when it is missing or no JSON.
+
+    ``outside`` says what to do about a file that the run did not make: never to delete it.
+    """
     try:
         return parse_json(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise HoldfastError(
-            f"{path} is not valid JSON ({error}): delete it and run again"
-        ) from None
+        advice = outside or "delete it and run again"
+        raise HoldfastError(f"{path} is not valid JSON ({error}): {advice}") from None
     except OSError as error:
-        raise HoldfastError(
-            f"{path} cannot be read ({error.strerror}): run its stage again"
-        ) from None
+        advice = outside or "run its stage again"
+        raise HoldfastError(f"{path} cannot be read ({error.strerror}): {advice}") from None
 
 
 def write_jsonl(path: str | Path, rows: Iterable[object]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.behaviors import behavior_prompt
 from holdfast.engine.batch_size import BatchSize
+from holdfast.engine.chat import judge_form, render
 from holdfast.errors import HoldfastError
 from holdfast.judges.label_logits import Answer, read_answers
 from holdfast.judges.markers import neutralize, special_tokens
@@ -54,6 +55,7 @@ class LlamaGuardJudge:
         self.markers = special_tokens(tokenizer)
         if not tokenizer.chat_template:
             raise HoldfastError("the judge's tokenizer has no chat template; Llama Guard needs one")
+        self.form = judge_form(tokenizer, "the judge")
         self.labels = (self._first_token(LABELS[0]), self._first_token(LABELS[1]))
         if self.labels[0] == self.labels[1]:
             raise HoldfastError("the judge's labels safe and unsafe begin with the same token")
@@ -89,13 +91,8 @@ class LlamaGuardJudge:
         return completion if len(tokens) <= most else str(self.tokenizer.decode(tokens[:most]))
 
     def _render(self, user: str, assistant: str) -> str:
-        conversation = [
-            {"role": "user", "content": user},
-            {"role": "assistant", "content": assistant},
-        ]
-        text = self.tokenizer.apply_chat_template(
-            conversation, tokenize=False, add_generation_prompt=True
-        )
+        turns = [("user", user), ("assistant", assistant)]
+        text = render(self.tokenizer, turns, ask=True, form=self.form)
         return f"{text}{self.answer_prefix}"
 
     def _tokens(self, text: str) -> list[int]:

@@ -36,7 +36,7 @@ class DataPlan:
     def kind(self, name: str) -> str:
         """What a data set holds, as ``holdfast.data.prepare`` calls it."""
         if name in self._attacks:
-            return "pairs"
+            return "attack pairs"
         return DATASETS.get(name) or ("template" if name in self._templates else "documents")
 
     def inputs(self, w: OfDataset) -> list[str]:

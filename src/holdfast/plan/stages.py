@@ -14,7 +14,7 @@ T = TypeVar("T")
 # parameter and runs the stage again, which an edit of a library module alone does not cause.
 VERSIONS = {
     "pocket": 2,
-    "data": 1,
+    "data": 2,
     "model": 1,
     "first_order": 3,
     "smoothed_first_order": 1,
@@ -30,7 +30,7 @@ VERSIONS = {
     "judge": 3,
     "summary": 2,
     "agreement": 2,
-    "validation": 1,
+    "validation": 2,
     "points": 1,
     "sweep": 3,
     "table": 6,

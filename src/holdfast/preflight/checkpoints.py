@@ -9,7 +9,8 @@ from typing import Any
 from holdfast.checkpoints.code import check_no_adapter
 from holdfast.checkpoints.shards import Files, LocalFiles, stored_tensors
 from holdfast.config import HoldfastError, Settings
-from holdfast.preflight import sources
+from holdfast.engine.chat import chat_form, judge_form
+from holdfast.preflight import sources, templates
 from holdfast.preflight.finding import Finding, bad, good, unseen
 from holdfast.preflight.hub import missing
 from holdfast.preflight.repositories import HubFiles, folder_of, given, names, small_file
@@ -49,7 +50,7 @@ def _findings(path: str, source: sources.Source, where: sources.Where) -> Iterat
     if source.tokenizer != "none":
         others.append(_padding(path, small_file(where, "special_tokens_map.json") | tokenizer))
     if source.tokenizer == "chat":
-        others.append(_template(path, model, tokenizer, names(where)))
+        others.append(_template(path, source, where, tokenizer))
     if layers.ok or not source.quantized:  # else it is a copy of another model
         readable = isinstance(where, Path) and bool(others) and all(one.ok for one in others)
         yield from _weights(path, source, where, tokens=readable)
@@ -133,11 +134,17 @@ def _text(token: object) -> str:
 
 
 def _template(
-    path: str, model: ModelSettings, tokenizer: dict[str, Any], files: set[str]
+    path: str, source: sources.Source, where: sources.Where, tokenizer: dict[str, Any]
 ) -> Finding:
-    if tokenizer.get("chat_template") or files & {"chat_template.jinja", "chat_template.json"}:
-        return good(f"{path}: has a chat template")
-    return bad(
-        f"{path}.{model.kind}: the tokenizer has no chat template; use an instruction-tuned"
-        " checkpoint, or add its chat_template.jinja"
-    )
+    template = templates.written(where, tokenizer)
+    if template is None:
+        return bad(
+            f"{path}.{source.model.kind}: the tokenizer has no chat template; use an"
+            " instruction-tuned checkpoint, or add its chat_template.jinja"
+        )
+    name = str(source.model.path or source.model.hub)
+    if source.judges:
+        judge_form(template, name)
+    else:
+        chat_form(template, name)
+    return good(f"{path}: has a chat template, which keeps a question and its answer")

@@ -66,14 +66,8 @@ def small_file(checkpoint: Where, file: str) -> dict[str, Any]:
     Raises:
         HoldfastError: it cannot be fetched, or is not JSON.
     """
-    if isinstance(checkpoint, Path):
-        path = checkpoint / file
-    else:
-        name, revision = checkpoint
-        if file not in repository(name, revision, "model").files:
-            return {}
-        path = _fetch(name, revision, file)
-    if not path.is_file():
+    path = _small(checkpoint, file)
+    if path is None:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -140,11 +134,35 @@ class HubFiles:
         return set()
 
 
+def small_text(checkpoint: Where, file: str) -> str:
+    """Read a text of a folder or of a hub model; empty when absent.
+
+    Raises:
+        HoldfastError: it cannot be fetched, or is not text.
+    """
+    path = _small(checkpoint, file)
+    try:
+        return path.read_text(encoding="utf-8") if path else ""
+    except ValueError:
+        raise HoldfastError(f"{path} is not text in UTF-8; copy or download it again") from None
+
+
 def names(checkpoint: Where) -> set[str]:
     """Return the names of a checkpoint's files."""
     if isinstance(checkpoint, Path):
         return {path.name for path in checkpoint.iterdir()} if checkpoint.is_dir() else set()
     return set(repository(*checkpoint, "model").files)
+
+
+def _small(checkpoint: Where, file: str) -> Path | None:
+    if isinstance(checkpoint, Path):
+        path = checkpoint / file
+    else:
+        name, revision = checkpoint
+        if file not in repository(name, revision, "model").files:
+            return None
+        path = _fetch(name, revision, file)
+    return path if path.is_file() else None
 
 
 def _files(name: str, revision: str, kind: RepositoryKind) -> dict[str, int]:

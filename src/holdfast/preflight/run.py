@@ -23,8 +23,8 @@ def preflight(settings: Settings, show: Callable[[str], None]) -> list[str]:
     """Run every check on ``settings``, tell each finding as it comes, and return the failures.
 
     Results are looked for under the working directory. From the hub only config.json, the
-    tokenizer's settings and the headers of weights are fetched; offline, its cache is checked
-    instead.
+    tokenizer's settings and template and the headers of weights are fetched; offline, its cache is
+    checked instead.
     """
     failures = []
     for name, check in CHECKS.items():

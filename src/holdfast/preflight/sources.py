@@ -23,6 +23,7 @@ class Source:
     model: ModelSettings
     tokenizer: Literal["none", "plain", "chat"]
     quantized: bool = False
+    judges: bool = False  # its chat template is given an answer to judge
 
     @property
     def where(self) -> Where | None:
@@ -42,7 +43,9 @@ def checkpoints(settings: Settings) -> dict[str, Source]:
     sources = {f"models.{name}": Source(model, "chat") for name, model in settings.models.items()}
     for name, judge in settings.judges.items():
         if judge.needs_model:
-            sources[f"judges.{name}.model"] = Source(judge.needs_model, judge.needs_tokenizer)
+            sources[f"judges.{name}.model"] = Source(
+                judge.needs_model, judge.needs_tokenizer, judges=True
+            )
     for name, entry in settings.perturbations.items():
         for level, variants in entry.variants.items():
             for number, variant in enumerate(variants):
@@ -75,7 +78,7 @@ def data(settings: Settings) -> dict[str, tuple[Kind, Rows]]:
             sources["data.validation.benign.source"] = ("prompts", validation.benign)
     for name, entry in settings.perturbations.items():
         if entry.pairs:
-            sources[f"perturbations.{name}.source"] = ("pairs", entry.pairs)
+            sources[f"perturbations.{name}.source"] = ("attack pairs", entry.pairs)
     for name, task in settings.utility.lm_eval.tasks.items():
         if task.data:
             sources[f"utility.lm_eval.tasks.{name}.data"] = ("documents", Rows(source=task.data))

@@ -42,7 +42,9 @@ class DataSource(Frozen):
         None, description="digest that the file must have, 64 hexadecimal digits"
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="column names in the file, by the name used here"
+        default_factory=dict,
+        description="column names in the file, by the name used here (`prompt: Goal`); public files"
+        " are known without",
     )
 
     @model_validator(mode="after")

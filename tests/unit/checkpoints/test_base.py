@@ -313,11 +313,31 @@ def test_missing_shards_and_tensors_are_named(copy: Path) -> None:
     refused(copy, "has no `weight_map`", "none")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "tokenizer_config.json"])
+def test_nobody_is_told_to_delete_a_file_of_theirs(copy: Path, name: str) -> None:
+    (copy / name).write_text("{")
+    refused(copy, rf"copy/{name} is not valid JSON .*: copy or download the checkpoint ag", "none")
+
+
+def test_a_checkpoint_of_the_user_that_is_gone_is_to_be_put_back(copy: Path) -> None:
+    made = copy.parent / "made"
+    prepare_model(ModelSettings(path=str(copy), layers=3), made)
+    shutil.rmtree(copy)
+    with pytest.raises(HoldfastError, match="is missing: put it back, or correct `path`"):
+        load_arm(made)
+
+
 def test_a_missing_chat_template_is_refused_where_one_is_needed(copy: Path) -> None:
     (copy / "chat_template.jinja").unlink()
     refused(copy, r"models\.x\.path: the tokenizer in .* has no chat template", "chat")
     settings = ModelSettings(path=str(copy), layers=3)
     prepare_model(settings, copy.parent / "made", tokenizer="plain")
+
+
+def test_a_chat_template_that_drops_the_question_is_refused(copy: Path) -> None:
+    (copy / "chat_template.jinja").write_text("<user> {{ messages[0].content.text }} <assistant>")
+    refused(copy, r"models\.x\.path: the chat template of .* drops the text of the user", "chat")
+    prepare_model(ModelSettings(path=str(copy), layers=3), copy.parent / "made", tokenizer="plain")
 
 
 def test_a_tokenizer_without_a_pad_token_pads_with_its_end(

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.data.behaviors import behavior_prompt, load_behaviors
+from holdfast.data.formats import read_rows
 from holdfast.data.pairs import load_pairs
 from holdfast.data.prepare import prepare
-from holdfast.data.tables import first, read_rows, sample
+from holdfast.data.tables import first, sample
 from holdfast.data.templates import load_template
 from holdfast.data.texts import load_documents, load_prompts, load_texts
 from holdfast.errors import HoldfastError
@@ -203,7 +204,7 @@ def test_texts_prompts_and_documents(tmp_path: Path) -> None:
     unnamed = _json(tmp_path / "u.json", [{"prompt": "Hello"}, {"prompt": "Bye"}])
     assert [row["id"] for row in load_prompts(unnamed, {})] == ["u_1", "u_2"]
     doubled = _csv(tmp_path / "d.csv", "id,prompt", "one,Hello", "one,Bye")
-    with pytest.raises(HoldfastError, match="not unique"):
+    with pytest.raises(HoldfastError, match="more than once, 'one'"):
         load_prompts(doubled, {})
     documents = _json(tmp_path / "m.json", [{"q": "x", "choices": ["a", "b"], "gold": 1}])
     assert load_documents(documents, {"answer": "gold"}) == [

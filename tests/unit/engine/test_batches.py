@@ -42,9 +42,9 @@ def test_template_without_end_of_turn_gets_eos() -> None:
     assert end_of_turn(plain) == end_of_turn(tokenizer) == tokenizer.eos_token_id
 
 
-def test_template_that_rewrites_earlier_turns_still_trains_on_the_response() -> None:
+def test_white_space_that_the_prompt_alone_has_still_trains_on_the_response() -> None:
     odd = tiny_llama.tokenizer()
-    odd.chat_template = "{% if add_generation_prompt %}<user> w1 <assistant>{% else %}w9{% endif %}"
+    odd.chat_template = tiny_llama.TEMPLATE.replace("<assistant>{%", "<assistant>\n\n{%")
     example = encode_pair(odd, "w1", "w3", max_length=99)
     assert words(example.input_ids) == ["<user>", "w1", "<assistant>", "w3", "<end>"]
 

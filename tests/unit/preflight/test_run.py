@@ -13,6 +13,7 @@ import pytest
 
 import fake_hub
 import odd_checkpoints
+import tiny_llama
 from fake_hub import COMMIT, FakeHub
 from holdfast.preflight import repositories
 from places import ROOT
@@ -50,7 +51,7 @@ def test_a_model_of_the_hub_is_checked_without_its_weights(hub: FakeHub) -> None
     assert "✓ models.llama: pads with its own token <pad>" in told
     fetched = {path.rsplit("/")[-1] for verb, path, _ in hub.asked if "resolve" in path}
     small = {"config.json", "tokenizer_config.json", "special_tokens_map.json"}
-    assert fetched <= {*small, "model.safetensors"}
+    assert fetched <= {*small, "chat_template.jinja", "model.safetensors"}
     headers = [head for _, path, head in hub.asked if path.endswith(".safetensors")]
     assert headers
     assert all("Range" in head or "range" in head for head in headers)
@@ -112,6 +113,24 @@ def test_files_that_a_repository_lacks_are_named(hub: FakeHub) -> None:
     assert "model-00002-of-00002.safetensors" in access
     assert "neither a pad nor an end-of-sequence token" in padding
     assert "has no chat template" in template
+
+
+def test_a_chat_template_is_tried(hub: FakeHub) -> None:
+    files = hub.repositories["some/llama"].files
+    files["chat_template.jinja"] = b"<user> {{ messages[0].content.text }} <assistant>"
+    (template,) = failures(with_model())
+    assert "the chat template of some/llama drops the text of the user" in template
+
+
+def test_a_chat_template_may_be_named_in_the_tokenizer_s_settings(hub: FakeHub) -> None:
+    files = hub.repositories["some/llama"].files
+    del files["chat_template.jinja"]
+    tokens = json.loads(files["tokenizer_config.json"])
+    named = [{"name": "default", "template": "{{ bos_token }}" + tiny_llama.TEMPLATE}]
+    files["tokenizer_config.json"] = json.dumps(
+        tokens | {"chat_template": named, "bos_token": {"content": "<s>"}}
+    ).encode()
+    assert failures(with_model()) == []
 
 
 def test_offline_the_cache_is_checked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
