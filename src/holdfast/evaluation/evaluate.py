@@ -15,6 +15,7 @@ from torch import Tensor
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
+from holdfast.engine.decoding import decodes_from_cache
 from holdfast.engine.generation import Completion
 from holdfast.evaluation.completions import complete, read_prompts, text_digest
 from holdfast.evaluation.lm_eval import LmEval
@@ -125,6 +126,7 @@ def evaluate(
         @contextmanager
         def live(level: str = level, draw: int = draw) -> Iterator[Loaded]:
             loaded = _quantized(arm, folder, level) if perturbation.stored else _live(arm)
+            decodes_from_cache(loaded.model)  # asked of the weights as they are, without noise
             with perturb(loaded.model, perturbation, level, noise_seed(seed, draw)):
                 yield loaded
 
