@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from holdfast.engine.batches import Batch
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import token_nll
 from holdfast.errors import HoldfastError
@@ -52,6 +53,8 @@ def window_nll(model: Any, ids: Tensor, batch_size: int = 1) -> dict[str, list[A
             part = batch[rows]
             tokens = token_nll(model, Batch(part, torch.ones_like(part), part))
             means: list[float] = tokens.view(len(part), -1).mean(dim=1).tolist()
+            if not all(map(math.isfinite, means)):
+                raise not_finite_logits(model, "perplexity")
             return means
 
         nll.extend(itertools.chain.from_iterable(halving(measure, len(batch))))
