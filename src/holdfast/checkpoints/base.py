@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.checkpoints.code import check_origin, foreign_code_told
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.load import load_tokenizer
 from holdfast.checkpoints.records import CHECKPOINT, MODEL_FILE
 from holdfast.checkpoints.shards import check_shards
@@ -48,6 +49,7 @@ def prepare_model(
         where = f"{setting}.{settings.kind}"
         check_origin(checkpoint, where)
         check_shards(checkpoint, where)
+        _check_ends(checkpoint, where)
         if tokenizer != "none":
             _check_tokenizer(checkpoint, where, settings, chat=tokenizer == "chat")
         model = {
@@ -98,6 +100,13 @@ def _check_tokenizer(
         )
     if tokenizer.pad_token == tokenizer.eos_token:
         tell(f"{setting}: texts are padded with the end-of-sequence token {tokenizer.eos_token}")
+
+
+def _check_ends(checkpoint: Path, setting: str) -> None:
+    try:
+        generation_tokens(checkpoint)
+    except HoldfastError as error:
+        raise HoldfastError(f"{setting}: {error}") from None
 
 
 def _layers(settings: ModelSettings, checkpoint: Path, setting: str) -> int:

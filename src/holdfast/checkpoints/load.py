@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from holdfast.checkpoints.code import foreign_code_told
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.light import without
 from holdfast.checkpoints.placement import Device, device_map
 from holdfast.checkpoints.records import (
@@ -106,6 +107,7 @@ def load_checkpoint(
             use_safetensors=True,
             dtype=dtype,
             device_map=places,
+            generation_config=generation_tokens(source),
         )
     tokenizer = load_tokenizer(source, remote=remote)
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -17,6 +17,7 @@ from transformers import (
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.load import (
     Loaded,
     base_of,
@@ -109,6 +110,7 @@ def _packed(folder: Path, config: Any, settings: dict[str, Any]) -> tuple[Any, d
         config=config,
         state_dict=unpacked(tensors, settings, dtype),
         dtype=dtype,
+        generation_config=generation_tokens(folder),
         output_loading_info=True,
     )
 
@@ -123,6 +125,7 @@ def _compressed_tensors(folder: Path, settings: dict[str, Any]) -> tuple[Any, di
         return AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto",
+            generation_config=generation_tokens(folder),
             use_safetensors=True,
             trust_remote_code=False,
             quantization_config=CompressedTensorsConfig(dequantize=True),
