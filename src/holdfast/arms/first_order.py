@@ -53,13 +53,13 @@ def make(settings: FirstOrder, task: Task) -> Trained:
         loaded = load_arm(task.parent, cards={})
         return Trained(usage, loaded, load_trained(scratch / CHECKPOINT, loaded.model))
     with measured() as meter:
-        loaded, examples = task.load()
+        loaded, examples = task.load_to_train()
         history = train(loaded.model, examples, settings, seed=seed, scratch=scratch)
     return Trained(meter.usage, loaded, history)
 
 
 def _model_and_examples(task: Task) -> tuple[PreTrainedModel, list[Example]]:
-    loaded, examples = task.load()
+    loaded, examples = task.load_to_train()
     return loaded.model, examples
 
 

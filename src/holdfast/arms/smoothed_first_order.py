@@ -47,7 +47,7 @@ def make(settings: SmoothedFirstOrder, task: Task) -> Trained:
         HoldfastError: the loss or the gradient is no finite number; a layer does not exist.
     """
     with measured() as meter:
-        loaded, examples = task.load()
+        loaded, examples = task.load_to_train()
         history = train_smoothed(
             loaded.model,
             examples,

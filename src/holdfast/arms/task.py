@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from holdfast.arms.load import load_arm
 from holdfast.arms.training_state import TrainingStep
+from holdfast.checkpoints.export import try_saving
 from holdfast.checkpoints.load import Loaded, Needs
 from holdfast.data.outputs import SelectionFile
 from holdfast.engine.batches import Example, encode_pairs
@@ -41,6 +42,12 @@ class Task:
         """Return the parent and the encoded pairs."""
         loaded = load_arm(self.parent, needs=needs)
         return loaded, encode_pairs(loaded.tokenizer, read_jsonl(self.data), self.max_length)
+
+    def load_to_train(self) -> tuple[Loaded, list[Example]]:
+        """Return the same, once it has been seen that what is trained can be saved."""
+        loaded, examples = self.load()
+        try_saving(loaded.model, loaded.tokenizer, self.scratch)
+        return loaded, examples
 
 
 class Trained(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.checkpoints.code import check_origin, foreign_code_told
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.load import Tokenizer, load_tokenizer
 from holdfast.checkpoints.records import CHECKPOINT, MODEL_FILE
 from holdfast.checkpoints.shards import LocalFiles
@@ -54,6 +55,7 @@ def prepare_model(
         where = f"{setting}.{settings.kind}"
         remote = settings.trust_remote_code
         check_origin(checkpoint, where, remote=remote)
+        _check_ends(checkpoint, where)
         config = configuration(checkpoint, where, remote=remote)
         try:
             files = LocalFiles(checkpoint)
@@ -132,6 +134,13 @@ def checked_tokenizer(
             raise HoldfastError(f"{where}: {error}") from None
     check_tokens(tokenizer, model, where, chat=chat)
     return tokenizer
+
+
+def _check_ends(checkpoint: Path, setting: str) -> None:
+    try:
+        generation_tokens(checkpoint)
+    except HoldfastError as error:
+        raise HoldfastError(f"{setting}: {error}") from None
 
 
 def configuration(checkpoint: Path, where: str, *, remote: bool = False) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from holdfast.checkpoints.code import foreign_code_told
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.light import without
 from holdfast.checkpoints.placement import Device, device_map
 from holdfast.checkpoints.records import (
@@ -108,6 +109,7 @@ def load_checkpoint(
                 use_safetensors=True,
                 dtype=dtype,
                 device_map=places,
+                generation_config=generation_tokens(source),
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.batches import encode_prompt, end_of_turn
-from holdfast.engine.cache import roomy_cache
+from holdfast.engine.decoding import decoding
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 
@@ -53,7 +53,7 @@ def generate(
     their last bits, as they may between two machines.
 
     Raises:
-        HoldfastError: a single prompt does not fit into memory.
+        HoldfastError: a single prompt does not fit into memory; logits are no finite numbers.
     """
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     stops, done = stop_tokens(model, tokenizer), frozenset(done)
@@ -98,36 +98,29 @@ def _greedy(
     model: PreTrainedModel, rows: list[list[int]], max_new_tokens: int, stops: frozenset[int]
 ) -> list[list[int]]:
     device = input_device(model)
-    input_ids, mask = (tensor.to(device) for tensor in _pad_left(rows))
-    seen, positions = mask.shape[1], (mask.cumsum(dim=1) - 1).clamp(min=0)
-    mask = torch.cat([mask, mask.new_ones(len(rows), max_new_tokens)], dim=1)
+    state = decoding(model, rows, max_new_tokens)
     stop_ids = torch.tensor(sorted(stops), device=device)
-    cache = roomy_cache(model.config)
     new_tokens = torch.zeros(len(rows), max_new_tokens, dtype=torch.long, device=device)
     held = torch.arange(len(rows), device=device)  # the row of `new_tokens` that each row is
     going = torch.ones(len(rows), dtype=torch.bool, device=device)
     for step in range(max_new_tokens):
-        logits = model(
-            input_ids=input_ids,
-            attention_mask=mask[:, : seen + step],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        chosen = logits[:, -1].argmax(dim=-1).to(device)
+        logits = state.logits()
+        chosen = logits.argmax(dim=-1)
+        broken = (~logits.gather(1, chosen.unsqueeze(1)).isfinite()).sum().to(device)
+        chosen = chosen.to(device)
         new_tokens[held, step] = chosen
         going &= torch.isin(chosen, stop_ids, invert=True)
-        left = int(going.sum())  # a step's one transfer: a GPU is waited for here
+        # A step's one transfer: a GPU is waited for here.
+        left, not_finite = torch.stack([going.sum(), broken]).tolist()
+        if not_finite:
+            raise not_finite_logits(model, "generation")
         if left == 0:
             break
         if left <= KEPT_SHARE * len(going):
             keep = going.nonzero().squeeze(1)
-            held, chosen, mask = held[keep], chosen[keep], mask[keep]
-            positions, going = positions[keep], going[keep]
-            cache.batch_select_indices(keep)
-        input_ids = chosen.unsqueeze(1)
-        positions = positions[:, -1:] + 1
+            held, chosen, going = held[keep], chosen[keep], going[keep]
+            state.keep(keep)
+        state.add(chosen)
     return [_until_stop(row, stops) for row in new_tokens.tolist()]
 
 
@@ -135,11 +128,3 @@ def _until_stop(tokens: list[int], stops: frozenset[int]) -> list[int]:
     """Cut after the first stop token: a finished row went on until it left the batch."""
     end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens))
     return tokens[: end + 1]
-
-
-def _pad_left(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids and attention mask, [rows, tokens], so that all rows end together."""
-    longest = max(len(row) for row in rows)
-    input_ids = torch.tensor([[row[0]] * (longest - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    return input_ids, mask

@@ -23,10 +23,11 @@ from holdfast.data.outputs import (
     UtilityFile,
     Windows,
 )
+from holdfast.engine.decoding import decodes_from_cache
 from holdfast.engine.generation import Completion
 from holdfast.evaluation.completions import complete, read_prompts, text_digest
 from holdfast.evaluation.lm_eval import LmEval
-from holdfast.evaluation.perplexity import window_nll, windows
+from holdfast.evaluation.perplexity import LARGE, bos_share, window_nll, windows
 from holdfast.files.atomic import read_json, sha256, write_json, write_jsonl
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash
@@ -36,6 +37,7 @@ from holdfast.progress import track
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.perturbation import noise_seed
 from holdfast.settings.perturbations import Perturbation
+from holdfast.text import tell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -105,9 +107,19 @@ class Evaluation:
 
     def _perplexity(self, loaded: Loaded) -> Windows:
         settings, tokenizer = self.utility.perplexity, loaded.tokenizer
-        if self._cut is None or self._cut[0] is not tokenizer:
-            self._cut = tokenizer, windows(tokenizer, read_json(self._text), settings.window)
-        return window_nll(loaded.model, self._cut[1], settings.batch_size)
+        new = self._cut is None or self._cut[0] is not tokenizer
+        if self._cut is None or new:
+            rows = read_json(self._text)
+            self._cut = tokenizer, windows(tokenizer, rows, settings.window, settings.bos)
+        ids = self._cut[1]
+        result = window_nll(loaded.model, ids, settings.batch_size)
+        share = bos_share(loaded.model, tokenizer, ids) if new and not settings.bos else 0.0
+        if share > LARGE:
+            tell(
+                f"perplexity: {tokenizer.bos_token} before a window lowers its NLL by {share:.0%}:"
+                " this model needs it, so set utility.perplexity.bos: true"
+            )
+        return result
 
     def _accuracy(self, loaded: Loaded) -> dict[str, ItemScores]:
         return self._lm_eval.evaluate(loaded.model, loaded.tokenizer)
@@ -152,6 +164,7 @@ def evaluate(
         @contextmanager
         def live(level: str = level, draw: int = draw) -> Iterator[Loaded]:
             loaded = _quantized(arm, folder, level) if perturbation.stored else _live(arm)
+            decodes_from_cache(loaded.model)  # asked of the weights as they are, without noise
             with perturb(loaded.model, perturbation, level, noise_seed(seed, draw)):
                 yield loaded
 

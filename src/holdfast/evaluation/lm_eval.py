@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from holdfast.data.outputs import ItemScores
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.errors import HoldfastError, nearest
 from holdfast.files.atomic import read_jsonl
@@ -61,7 +62,7 @@ class LmEval:
         right-padded token ids and no attention mask; log-likelihoods are float32. Where memory runs
         out, all begins again with half the batch, which stays so for the models to come: lm-eval
         takes the longest requests first, so little is lost. HoldfastError when a single request
-        does not fit.
+        does not fit, or where logits are no finite numbers.
         """
         while True:
             try:
@@ -76,7 +77,16 @@ class LmEval:
         from lm_eval.evaluator import evaluate
         from lm_eval.models.huggingface import HFLM
 
-        wrapped = HFLM(
+        class Checked(HFLM):
+            """No answer is likelier than another where logits are no numbers."""
+
+            def _model_call(self, *inputs: Any, **named: Any) -> Any:
+                logits = super()._model_call(*inputs, **named)
+                if not bool(logits.amax(dim=-1).isfinite().all()):
+                    raise not_finite_logits(model, "lm-eval")
+                return logits
+
+        wrapped = Checked(
             pretrained=model,
             tokenizer=tokenizer,
             batch_size=self._rows,

@@ -63,6 +63,16 @@ def require_writable(folder: str | Path) -> None:
         raise _sentence(errno.EROFS if read_only else errno.EACCES, str(folder))
 
 
+def require_room(folder: str | Path, need: int) -> None:
+    """Raise HoldfastError when the disk of ``folder`` has less than ``need`` bytes left."""
+    free = shutil.disk_usage(_nearest(Path(folder))).free
+    if free < need:
+        raise HoldfastError(
+            f"{folder}: about {need / MIB:.1f} MiB will be written there and {free / MIB:.1f} MiB"
+            f" are free; make room {RUN_AGAIN}"
+        )
+
+
 def _code(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno

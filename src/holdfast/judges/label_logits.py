@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache
 
-from holdfast.engine.architecture import head_sees
 from holdfast.engine.batch_size import BatchSize, rows_a_batch
 from holdfast.engine.cache import prefix_cache
+from holdfast.engine.decoding import decodes_from_cache, last_logits
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.errors import HoldfastError
@@ -110,7 +111,7 @@ def _shared(model: PreTrainedModel, prompts: Sequence[list[int]]) -> Cache | Non
     if len(beginning) * len(prompts) < WORTH_SHARING * sum(map(len, prompts)):
         return None
     try:
-        return prefix_cache(model, beginning)
+        return prefix_cache(model, beginning) if decodes_from_cache(model) else None
     except torch.OutOfMemoryError:
         return None  # the first batch, halved, will say so
 
@@ -123,11 +124,12 @@ def _answers(
     rows: slice,
 ) -> list[Answer]:
     logits = _last_logits(model, batch[rows], shared)
+    likeliest = logits.argmax(dim=-1)
     yes, no = (logits[:, list(tokens)].logsumexp(dim=-1) for tokens in labels)
-    return [
-        Answer(int(token), float(odds))
-        for token, odds in zip(logits.argmax(dim=-1), yes - no, strict=True)
-    ]
+    odds = yes - no
+    if not bool((logits.gather(1, likeliest.unsqueeze(1)).squeeze(1) + odds).isfinite().all()):
+        raise not_finite_logits(model, "judging")
+    return [Answer(int(token), float(odd)) for token, odd in zip(likeliest, odds, strict=True)]
 
 
 @torch.no_grad()
@@ -138,17 +140,6 @@ def _last_logits(model: PreTrainedModel, prompts: list[list[int]], shared: Cache
     """
     start = shared.get_seq_length() if shared is not None else 0
     rests = [torch.tensor(prompt[start:]) for prompt in prompts]
-    input_ids = pad_sequence(rests, batch_first=True)
+    input_ids = pad_sequence(rests, batch_first=True).to(input_device(model))
     ends = torch.tensor([len(rest) - 1 for rest in rests])
-
-    def last(hidden: Tensor) -> Tensor:
-        rows = torch.arange(len(ends), device=hidden.device)
-        return hidden[rows, ends.to(hidden.device)].unsqueeze(0)
-
-    with head_sees(model, last):
-        logits = model(
-            input_ids=input_ids.to(input_device(model)),
-            past_key_values=shared,
-            use_cache=shared is not None,
-        ).logits
-    return logits[0].float().cpu()
+    return last_logits(model, input_ids, ends, shared).float().cpu()

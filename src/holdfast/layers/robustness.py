@@ -12,8 +12,10 @@ import torch
 from holdfast.data.outputs import DrawnScores, Sensitivity
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, make_batches
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.parameters import layer_parameters, linear_modules, put_noise, restored
 from holdfast.engine.suffix import Suffix, groups
+from holdfast.errors import HoldfastError
 from holdfast.files.journal import Journal, finished
 from holdfast.numerics.rounding import Grid, quantize_dequantize
 from holdfast.numerics.stream import key
@@ -47,7 +49,8 @@ def score_layers(
     ``journal``, which gets a line a layer (and group of batches that are kept at once).
 
     Raises:
-        HoldfastError: a layer does not exist; its weights do not divide into groups.
+        HoldfastError: a layer does not exist; its weights do not divide into groups; a loss is no
+            finite number.
     """
     layer_parameters(model, layers)  # all layers exist
     batches = make_batches(examples[: settings.samples], settings.batch_size)
@@ -59,12 +62,25 @@ def score_layers(
     for number, group in enumerate(kept):
         suffix = Suffix(model, group)
         tokens += suffix.tokens
-        totals[BASE].append(finished(journal, f"{number} base", float, suffix.total))
+
+        def unperturbed(suffix: Suffix = suffix) -> float:
+            total = suffix.total()
+            if not math.isfinite(total):
+                raise not_finite_logits(model, "layer sensitivity")
+            return total
+
+        totals[BASE].append(finished(journal, f"{number} base", float, unperturbed))
         for layer in track(sorted(layers), "layer sensitivity"):
 
             def perturbed(layer: int = layer, suffix: Suffix = suffix) -> list[float]:
                 suffix.advance(layer)
-                return list(suffix.totals(_probes(model, layer, settings, seed)).values())
+                sums = list(suffix.totals(_probes(model, layer, settings, seed)).values())
+                if not all(map(math.isfinite, sums)):
+                    raise HoldfastError(
+                        f"the loss is no finite number once layer {layer} is perturbed: lower rho"
+                        f" ({settings.rho}), or check the model's weights"
+                    )
+                return sums
 
             sums = finished(journal, f"{number} layer {layer}", list[float], perturbed)
             for probe, total in zip(probes, sums, strict=True):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import Example, collate
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import response_nll
 from holdfast.engine.parameters import linear_modules
@@ -42,7 +43,8 @@ def score_layers(
     job goes on from ``journal``, which gets the sums after every sample.
 
     Raises:
-        HoldfastError: a sample does not fit into memory; there is no smaller batch than one.
+        HoldfastError: a sample does not fit into memory, where there is no smaller batch than
+            one; its loss is no finite number.
     """
     stack = decoder_layers(model)
     weights: list[list[Tensor]] = [
@@ -71,6 +73,8 @@ def score_layers(
 
                 def descend(_row: slice, example: Example = example) -> None:
                     total, tokens = response_nll(model, collate([example], pad_id=0))
+                    if not bool(total.isfinite()):
+                        raise not_finite_logits(model, "SNIP")
                     (total / tokens).backward()
 
                 def summed(descend: Callable[[slice], None] = descend) -> list[float]:

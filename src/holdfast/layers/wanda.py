@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import IGNORED, Batch, Example, make_batches
+from holdfast.engine.finite import not_finite_logits
 from holdfast.engine.halving import Halving
 from holdfast.engine.loss import input_device
 from holdfast.engine.parameters import linear_modules
@@ -31,7 +32,8 @@ def score_layers(
 ) -> dict[str, float]:
     """Score every decoder layer on the first ``samples`` examples, one forward pass in all.
 
-    A batch that does not fit in memory is halved; HoldfastError when a single row does not fit.
+    A batch that does not fit in memory is halved; HoldfastError when a single row does not fit, or
+    where logits are no finite numbers.
     """
     modules = [list(linear_modules(layer).values()) for layer in decoder_layers(model)]
     squares = {module: _zeros(module) for group in modules for module in group}
@@ -45,7 +47,9 @@ def score_layers(
                 with observe(at_response):
                     ids = batch.input_ids[rows].to(input_device(model))
                     # Padded on the right and causal: no mask needed. One position's logits will do.
-                    model(input_ids=ids, use_cache=False, logits_to_keep=1)
+                    logits = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+                if not bool(logits.isfinite().any(dim=-1).all()):
+                    raise not_finite_logits(model, "Wanda")
                 return int(at_response.sum())
 
             tokens += sum(halving(look, len(batch.input_ids)))

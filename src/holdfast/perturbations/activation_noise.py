@@ -7,14 +7,18 @@ generation keeps a key/value cache. Texts with a common beginning share its nois
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DynamicLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
 from holdfast.engine.architecture import decoder_layers
 from holdfast.errors import HoldfastError
@@ -93,13 +97,13 @@ class _TextHash:
         if mask is not None and mask.dim() != 2:
             raise HoldfastError("activation noise needs an attention mask of shape [rows, tokens]")
         real = torch.ones_like(tokens) if mask is None else mask[:, -tokens.shape[1] :].long()
-        seen, count = self._past(named.get("past_key_values"))
+        seen, count = self._past(_cache(named))
         self._count = count + real.cumsum(dim=1)
         hashes = keyed_hash((self._count << 32) + tokens, self.key, "text") * real
         self.prefix = seen + hashes.cumsum(dim=1)
 
     def after(self, _decoder: nn.Module, _inputs: object, output: Any) -> None:
-        cache = output.past_key_values if hasattr(output, "past_key_values") else None
+        cache = _cache(output) if isinstance(output, Mapping) else None
         if cache is None:
             return
         if len(cache.layers) == self._layers:
@@ -110,9 +114,24 @@ class _TextHash:
 
     def _past(self, cache: Cache | None) -> tuple[Tensor | int, Tensor | int]:
         """Return the hash and the number of tokens behind each row of ``cache``, [rows, 1]."""
-        if cache is None or cache.get_seq_length() == 0:
+        if cache is None or not any(map(_begun, cache.layers)):
             return 0, 0
-        if cache.get_seq_length(self._layers) != cache.get_seq_length():
+        (length,) = {layer.get_seq_length() for layer in cache.layers[self._layers :]} or {0}
+        attention = (x for x in cache.layers[: self._layers] if isinstance(x, CacheLayerMixin))
+        if any(layer.get_seq_length() != length for layer in attention) or not length:
             raise HoldfastError("activation noise cannot go on from a cache that began without it")
         history = cache.layers[self._layers]
         return history.keys[:, 0, -1], history.values[:, 0, -1]
+
+
+def _cache(of: Mapping[str, Any]) -> Cache | None:
+    """Return the cache among a decoder's arguments or outputs, by whichever name it has."""
+    cache: Cache | None = of.get("past_key_values")
+    return cache if cache is not None else of.get("cache_params")
+
+
+def _begun(layer: Any) -> bool:
+    """Whether a cache's layer has seen tokens."""
+    if isinstance(layer, LinearAttentionCacheLayerMixin):
+        return any(layer.has_previous_state.values())
+    return bool(layer.get_seq_length())

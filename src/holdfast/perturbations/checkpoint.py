@@ -18,6 +18,7 @@ from transformers import (
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.base import prepare_model
+from holdfast.checkpoints.ends import generation_tokens
 from holdfast.checkpoints.load import (
     Loaded,
     Tokenizer,
@@ -137,6 +138,7 @@ def _packed(
         state_dict=plain,
         dtype=dtype,
         key_mapping=renamed_experts(config, plain),
+        generation_config=generation_tokens(paths[0].parent),
         output_loading_info=True,
         ignore_mismatched_sizes=True,
     )
@@ -154,6 +156,7 @@ def _compressed_tensors(
         return AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto",
+            generation_config=generation_tokens(folder),
             use_safetensors=True,
             trust_remote_code=False,
             quantization_config=CompressedTensorsConfig(dequantize=True),

@@ -13,6 +13,7 @@ from typing import Any
 
 from holdfast.arms.first_order import train
 from holdfast.arms.load import load_arm
+from holdfast.checkpoints.export import try_saving, write_checkpoint
 from holdfast.checkpoints.load import CHECKPOINT, Loaded
 from holdfast.checkpoints.records import describe_arm
 from holdfast.engine.batches import encode_pairs
@@ -45,6 +46,7 @@ def make_finetuned(
     parts += [artifact_hash(path) for path in [*lineage, data]]
     waiting = scratch / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     loaded = load_arm(arm)
+    try_saving(loaded.model, loaded.tokenizer, folder, copies=len(settings.levels))
     examples = encode_pairs(loaded.tokenizer, read_jsonl(data), max_length)
     types = {name: parameter.dtype for name, parameter in loaded.model.named_parameters()}
 
@@ -64,6 +66,9 @@ def make_finetuned(
 
 def _save(loaded: Loaded, types: dict[str, Any], folder: Path) -> None:
     """Write the model, whose weights are in the middle of their training, in its own types."""
-    rounded = {name: p.detach().to(types[name]) for name, p in loaded.model.named_parameters()}
-    loaded.model.save_pretrained(folder, state_dict=rounded)
-    loaded.tokenizer.save_pretrained(folder)
+    parameters = dict(loaded.model.named_parameters())
+    rounded = {id(p): p.detach().to(types[name]) for name, p in parameters.items()}
+    # Buffers as they are, and of tied weights one tensor under every name.
+    state = loaded.model.state_dict(keep_vars=True)
+    tensors = {name: rounded.get(id(tensor), tensor) for name, tensor in state.items()}
+    write_checkpoint(loaded.model, loaded.tokenizer, folder, tensors=tensors)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from holdfast.checkpoints.export import write_checkpoint
+from holdfast.checkpoints.legacy import Parent
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.parameters import linear_modules
 from holdfast.errors import HoldfastError
@@ -52,6 +54,7 @@ def quantize_checkpoint(
     from llmcompressor import oneshot
     from llmcompressor.modifiers.gptq import GPTQModifier
 
+    parent = Parent.of(model, tokenizer)  # before its name is another's
     _only_warnings()
     texts = [torch.tensor([text], device=model.device) for text in calibration if text]
     batches: Any = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for ids in texts]
@@ -67,8 +70,7 @@ def quantize_checkpoint(
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Attempting to save a model with offloaded")
-            model.save_pretrained(folder, save_compressed=True)
-    tokenizer.save_pretrained(folder)
+            write_checkpoint(model, tokenizer, folder, parent, save_compressed=True)
 
 
 def _arguments(grid: Grid) -> dict[str, Any]:

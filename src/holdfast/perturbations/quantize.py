@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.arms.load import load_arm
+from holdfast.checkpoints.export import try_saving
 from holdfast.checkpoints.load import device, load_tokenizer
 from holdfast.engine.batches import encode_pairs
 from holdfast.files.atomic import atomic_dir, read_jsonl, replace_dir
@@ -52,6 +53,7 @@ def _llm_compressor(arm: Path, pairs: list[dict[str, str]], max_length: int) -> 
     from holdfast.perturbations.gptq import quantize_checkpoint
 
     loaded = load_arm(arm, cards={})  # stays in host memory: GPTQ uses up the copy it is given
+    try_saving(loaded.model, loaded.tokenizer, arm, copies=0)
     texts = _texts(loaded.tokenizer, pairs, max_length)
 
     def quantize(grid: Grid, folder: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from holdfast.settings.base import Frozen
 from holdfast.settings.data import DataSource
@@ -33,6 +33,18 @@ class PerplexitySettings(Frozen):
 
     window: int = Field(2048, ge=2, description="tokens in a window")
     batch_size: int = Field(1, ge=1, description="windows a batch")
+    bos: bool = Field(
+        False,
+        description="put the beginning-of-sequence token before every window; GPTQ's convention,"
+        " the default, has it before the first alone, which misleads for models that need it"
+        " (Gemma): the log says so where it would lower a window's NLL by more than a tenth",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``bos`` out unless it is set: what was measured without it stays finished."""
+        settings: dict[str, Any] = dump(self)
+        return settings if self.bos else {k: v for k, v in settings.items() if k != "bos"}
 
 
 class LmEvalTask(Frozen):

@@ -10,6 +10,7 @@ import tiny_llama
 from holdfast.engine import batch_size, generation
 from holdfast.engine.architecture import decoder_layers
 from holdfast.engine.batches import encode_prompt
+from holdfast.engine.decoding import decodes_from_cache
 from holdfast.engine.generation import Completion, generate
 from holdfast.errors import HoldfastError
 from holdfast.numerics.noise import normal_rows
@@ -145,6 +146,8 @@ class Counting:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model, self.shapes = model, []
+        decodes_from_cache(self)
+        self.shapes.clear()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.model, name)
@@ -220,6 +223,7 @@ def test_activation_noise_follows_its_rows_out_of_the_batch() -> None:
 
 def test_token_noise_is_the_same_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     model, texts = tiny_llama.model(seed=5), prompts(7)
+    decodes_from_cache(model)  # asked now, not among the noise
     drawn: dict[tuple[str, int], torch.Tensor] = {}
 
     def noted(rows: torch.Tensor, count: int, key: object, name: str) -> torch.Tensor:
@@ -244,3 +248,15 @@ def test_every_kind_of_stop_token_is_known() -> None:
     model = tiny_llama.model()
     model.generation_config.eos_token_id = [30, 31]
     assert generation.stop_tokens(model, tokenizer) == {30, 31, tokenizer.eos_token_id}
+
+
+@torch.no_grad()
+def test_logits_that_are_no_numbers_are_told_before_any_completion() -> None:
+    model = tiny_llama.model(torch.float16)
+    model.model.norm.weight.fill_(60000)  # overflows in the last layer, as some models do
+    found: dict[int, Completion] = {}
+    with pytest.raises(HoldfastError, match=r"generation: .* in float16: set `dtype: bfloat16`"):
+        generate(
+            model, tokenizer, prompts(5), max_new_tokens=4, batch_size=2, on_done=found.__setitem__
+        )
+    assert not found

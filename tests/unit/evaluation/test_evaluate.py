@@ -132,3 +132,19 @@ def test_a_fresh_run_of_all_says_the_same(given: Path, calls: Counter[str]) -> N
     grown = run(given, [20, 30])
     (given / "journal.jsonl").unlink()
     assert run(given, [20, 30]) == grown
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_model_that_needs_a_beginning_in_every_window_is_told_once(
+    given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "bos_share", lambda *_: 0.08)
+    run(given, [20])
+    assert "perplexity:" not in capsys.readouterr().out
+    monkeypatch.setattr(module, "bos_share", lambda *_: 0.24)
+    run(given, [21, 22])
+    said = capsys.readouterr().out
+    assert (
+        said.count("lowers its NLL by 24%: this model needs it, so set utility.perplexity.bos:")
+        == 1
+    )

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ from holdfast.data.outputs import ItemScores
 from holdfast.data.texts import load_texts
 from holdfast.errors import HoldfastError
 from holdfast.evaluation.lm_eval import LmEval
-from holdfast.evaluation.perplexity import perplexity, window_nll, windows
+from holdfast.evaluation.perplexity import bos_share, perplexity, window_nll, windows
 from holdfast.files.atomic import write_jsonl
-from holdfast.settings.evaluation import LmEvalSettings, LmEvalTask
+from holdfast.settings.evaluation import LmEvalSettings, LmEvalTask, PerplexitySettings
 from tiny_llama import random_llama, train_tokenizer
 
 ROWS = ["", " = Bread = \n", "Flour and water, salt and time.", "Bake until brown."] * 12
@@ -62,6 +63,54 @@ def test_rows_are_joined_by_blank_lines_and_begun_once(tokenizer: Any) -> None:
     assert "\n\n".join(ROWS).startswith(text)
     assert int((ids == tokenizer.bos_token_id).sum()) == 1
     assert ids[0] == tokenizer.bos_token_id
+
+
+def test_every_window_begins_on_request(tokenizer: Any) -> None:
+    plain, begun = windows(tokenizer, ROWS, 16), windows(tokenizer, ROWS, 16, bos=True)
+    assert begun.shape[1] == 16
+    assert (begun[:, 0] == tokenizer.bos_token_id).all()
+    text, expected = begun[:, 1:].flatten(), plain.flatten()[1:]
+    count = min(len(text), len(expected))
+    assert count > 64
+    assert torch.equal(text[:count], expected[:count])  # nothing is left out or read twice
+    with pytest.raises(HoldfastError, match=r"perplexity\.bos is true, but the tokenizer has no"):
+        windows(SimpleNamespace(bos_token_id=None), ROWS, 16, bos=True)
+
+
+def test_a_model_that_needs_a_beginning_is_told_apart(model: Any, tokenizer: Any) -> None:
+    ids = windows(tokenizer, ROWS, 32)
+    needy = Needy(model, tokenizer.bos_token_id)
+    assert bos_share(needy, tokenizer, ids) > 0.5
+    assert bos_share(needy, tokenizer, ids[:1]) == 0.0  # begins with it anyway
+    assert bos_share(model, tokenizer, ids) < 0.5
+    without = _plain_nll(model, ids[-1, :-1].tolist(), 31)[0]
+    whole = [tokenizer.bos_token_id, *ids[-1, :-1].tolist()]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([whole])).logits[0].double().log_softmax(dim=-1)
+    begun = -sum(float(logits[i, whole[i + 1]]) for i in range(1, 31)) / 30
+    expected = (without - begun) / without
+    assert bos_share(model, tokenizer, ids) == pytest.approx(expected, rel=1e-3)
+
+
+class Needy:
+    """A model that predicts ten times as well, in nats, once it has seen how texts begin."""
+
+    def __init__(self, model: Any, bos: int) -> None:
+        self.model, self.bos = model, bos
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, input_ids: torch.Tensor, **named: Any) -> Any:
+        out = self.model(input_ids=input_ids, **named)
+        if input_ids[0, 0] != self.bos:
+            out.logits = out.logits * 10
+        return out
+
+
+def test_settings_without_it_are_the_settings_of_before() -> None:
+    assert PerplexitySettings().model_dump() == {"window": 2048, "batch_size": 1}
+    assert PerplexitySettings(bos=True).model_dump()["bos"] is True
 
 
 def test_a_text_shorter_than_a_window_is_an_error(tokenizer: Any) -> None:

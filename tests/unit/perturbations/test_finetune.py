@@ -11,18 +11,22 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 import tiny_llama
+from holdfast.arms.first_order import float32_parameters
 from holdfast.arms.schedule import sample_indices
+from holdfast.checkpoints.load import Loaded
 from holdfast.engine.batches import collate, encode_pairs
 from holdfast.files.atomic import (
+    read_json,
     read_jsonl,
     sha256,
     write_json,
     write_jsonl,
 )
 from holdfast.perturbations.checkpoint import load_copy
-from holdfast.perturbations.finetune import make_finetuned
+from holdfast.perturbations.finetune import _save, make_finetuned
 from holdfast.settings.perturbations import FineTune
 from places import HELPERS
 
@@ -92,6 +96,24 @@ def test_a_16_bit_model_trains_in_float32_and_is_stored_in_its_type(tmp_path: Pa
     assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.bfloat16}
     size = (folder / "3/checkpoint/model.safetensors").stat().st_size
     assert size < (tmp_path / "arm/checkpoint/model.safetensors").stat().st_size * 1.2
+    config = read_json(folder / "3/checkpoint/config.json")
+    assert config["dtype"] == config["torch_dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_tensor_is_stored_in_the_middle_of_training(tmp_path: Path, tied: bool) -> None:
+    model = tiny_llama.model(torch.bfloat16, tied=tied)
+    model.register_buffer("counts", torch.arange(3.0))  # as a router's bias, which is not trained
+    types = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    plain = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    loaded = Loaded(model, tiny_llama.tokenizer(), {})
+    with float32_parameters(model):
+        _save(loaded, types, tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert ("lm_head.weight" in stored) == (not tied)
+    assert {*plain} - {*stored} <= {"lm_head.weight"}
+    assert all(torch.equal(plain[name], tensor) for name, tensor in stored.items())
+    assert all(plain[name].dtype == tensor.dtype for name, tensor in stored.items())
 
 
 KILLED = """
