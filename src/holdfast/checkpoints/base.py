@@ -13,6 +13,7 @@ from holdfast.checkpoints.shards import check_shards
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
+from holdfast.files.model_files import model_digests
 from holdfast.settings.models import ModelSettings
 from holdfast.text import tell
 
@@ -50,7 +51,7 @@ def prepare_model(
         check_shards(checkpoint, where)
         if tokenizer != "none":
             _check_tokenizer(checkpoint, where, settings, chat=tokenizer == "chat")
-        model = {
+        model: dict[str, Any] = {
             "kind": settings.kind,
             "source": settings.hub or (str(outside) if outside else CHECKPOINT),
             "revision": settings.revision,
@@ -59,6 +60,8 @@ def prepare_model(
             "layers": _layers(settings, checkpoint, setting),
             "meaningless": settings.says_nothing,
         }
+        if outside:  # what comes of the model is known by the hash of this record
+            model["files"] = model_digests(outside, code=settings.trust_remote_code)
         write_json(made / MODEL_FILE, model)
 
 

@@ -29,6 +29,7 @@ class BaseRecord(BaseModel):
     revision: Revision | None
     trust_remote_code: bool
     dtype: DType
+    files: dict[str, str] | None = None  # digests by name, of a checkpoint that lies elsewhere
 
     @model_validator(mode="after")
     def _only_pinned_code(self) -> BaseRecord:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from holdfast.files.atomic import write_text
+from holdfast.errors import HoldfastError
+from holdfast.files.atomic import parse_json, write_text
 from holdfast.files.refusals import told
 
 T = TypeVar("T")
@@ -49,9 +51,16 @@ class Journal:
         """Record one finished piece; it survives a SIGKILL from here on.
 
         Raises:
-            HoldfastError: the file system refuses it: no room, read-only, no permission.
+            HoldfastError: the piece holds NaN or infinity, which would stay for good; or the file
+                system refuses it: no room, read-only, no permission.
         """
-        piece = json.dumps([key, value])
+        try:
+            piece = json.dumps([key, value], allow_nan=False)
+        except ValueError:
+            raise HoldfastError(
+                f"a result is no finite number and is not kept in {self.path} ({key:.60}): if the"
+                " model computes in float16, try `dtype: bfloat16` or `float32`"
+            ) from None
         with told(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{_checksum(piece)} {piece}\n")
         self._entries[key] = value
@@ -66,7 +75,7 @@ class Journal:
         with told(self.path):
             os.truncate(self.path, len(whole + newline))  # never rewritten: a kill loses nothing
         pieces = (line.partition(" ") for line in lines)
-        return dict(json.loads(piece) for given, _, piece in pieces if given == _checksum(piece))
+        return dict(_finite(piece for given, _, piece in pieces if given == _checksum(piece)))
 
     def _begin_with(self, others: Iterable[Path]) -> None:
         for other in others:
@@ -87,6 +96,14 @@ def finished(journal: Journal | None, key: str, compute: Callable[[], T]) -> T:
         journal.append(key, compute())
     found: T = journal[key]
     return found
+
+
+def _finite(pieces: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the pieces, but for those with NaN or infinity, which earlier releases kept."""
+    for piece in pieces:
+        with suppress(ValueError):
+            key, value = parse_json(piece)
+            yield key, value
 
 
 def _checksum(piece: str) -> str:

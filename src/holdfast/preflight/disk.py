@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.config import Settings
 from holdfast.engine.shape import Shape
-from holdfast.files.hub import wanted
+from holdfast.files.model_files import wanted
 from holdfast.plan import Plan
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good

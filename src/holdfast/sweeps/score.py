@@ -121,7 +121,7 @@ def score_points(
     scoring: Scoring,
     *,
     names: Mapping[str, Any],
-    parent: Path,
+    parent: Sequence[Path],
     points: Mapping[str, Mapping[str, Any]],
     weights: Sequence[Path],
     out: Sequence[Path],
@@ -129,12 +129,13 @@ def score_points(
 ) -> None:
     """Score every point and write its validation.json; a killed job goes on from ``scratch``.
 
-    ``names`` are model, arm and seed; ``points`` are the values by name, and ``weights`` and
-    ``out`` follow their order. Of a point that diverged, in its stage or by its loss here, the file
-    says so.
+    ``names`` are model, arm and seed; ``parent`` holds the weights folders that loading the points'
+    parent reads, its own first; ``points`` are the values by name, and ``weights`` and ``out``
+    follow their order. Of a point that diverged, in its stage or by its loss here, the file says
+    so.
     """
     header = {
-        "inputs": [artifact_hash(path) for path in (parent, *weights)],
+        "inputs": [artifact_hash(path) for path in (*parent, *weights)],
         "data": [sha256(path) for path in (scoring.pairs, scoring.behaviors, scoring.benign)],
         "settings": [
             part.model_dump(mode="json")
@@ -142,7 +143,7 @@ def score_points(
         ],
     }
     journal = Journal(scratch / "points.jsonl", header)
-    found = Points(parent)
+    found = Points(parent[0])
     pieces = list(zip(points, weights, out, strict=True))
     for point, folder, path in track(pieces, "points of the sweep"):
         try:

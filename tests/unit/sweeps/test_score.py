@@ -115,7 +115,7 @@ def run(folder: Path, stage: str, scratch: str = "points") -> list[Any]:
             **{name: folder / f"{name}.jsonl" for name in ("pairs", "behaviors", "benign")},
         ),
         names={"model": "m", "arm": stage, "seed": 0},
-        parent=folder / "base",
+        parent=[folder / "base"],
         points={f"{stage}.{n}": {"learning_rate": rate} for n, rate in enumerate(RATES, start=1)},
         weights=[folder / f"{stage}{rate}" for rate in RATES],
         out=out,
