@@ -121,5 +121,13 @@ def root_of(folder: Path) -> Path:
         if folder.resolve() in seen:
             raise HoldfastError(f"{folder} descends from itself: delete it and run again")
         seen.add(folder.resolve())
-        folder = folder / arm_record(folder).parent
+        folder = beside(folder, arm_record(folder).parent)
     return folder
+
+
+def beside(folder: Path, written: str) -> Path:
+    """Return the folder that a record in ``folder`` names, as the run names both.
+
+    The disk would go up from where a link leads to, and an arm may be linked to another disk.
+    """
+    return Path(os.path.normpath(folder / written))
