@@ -31,9 +31,9 @@ def integers(rows: int, columns: int, bits: int, seed: int) -> list[list[int]]:
     return [[draw.randrange(2**bits) for _ in range(columns)] for _ in range(rows)]
 
 
-def awq_folder(folder) -> None:
+def awq_folder(folder, seed: int = 0) -> None:
     """A tiny Llama whose linear modules are random AWQ integers, as AutoAWQ writes them."""
-    model = tiny_llama.model()
+    model = tiny_llama.model(seed=seed)
     model.save_pretrained(folder)
     tensors = load_file(folder / "model.safetensors")
     order = [0, 2, 4, 6, 1, 3, 5, 7]  # the columns of a word, from its lowest bits up

@@ -26,9 +26,7 @@ rule data:
     conda:
         "../../envs/model.yaml"
     params:
-        settings=lambda w: plan.params(
-            "data", plan.data.kind(w.dataset), plan.data.rows(w.dataset)
-        ),
+        settings=plan.data.params,
         data_root=lambda w: plan.data.root([plan.data.rows(w.dataset).source]),
         pocket=f"{folder}/world",
         cache=f"{folder}/data/cache",

@@ -81,9 +81,7 @@ rule ready_made:
         mem_mb=lambda w, attempt: attempt * plan.memory.files(w.model).mem_mb,
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
-        settings=lambda w: plan.params(
-            "quantize", plan.evaluation.cells_of(w.perturbation, w.arm, w.model)
-        ),
+        settings=plan.evaluation.ready_made_params,
     script:
         "../scripts/ready_made.py"
 

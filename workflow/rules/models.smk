@@ -15,7 +15,7 @@ rule base_model:
         gpu=lambda w: plan.models.gpus_to_make(plan.settings.models[w.model]),
         runtime=lambda w, attempt: attempt * plan.runtime.files(w.model),
     params:
-        settings=lambda w: plan.params("model", plan.settings.models[w.model]),
+        settings=lambda w: plan.models.params(plan.settings.models[w.model]),
         scratch=f"{folder}/scratch/models/{{model}}",
         setting="models.{model}",
         tokenizer="chat",
@@ -38,7 +38,7 @@ rule judge_model:
     resources:
         gpu=lambda w: plan.models.gpus_to_make(plan.settings.judges[w.judge].model),
     params:
-        settings=lambda w: plan.params("model", plan.settings.judges[w.judge].model),
+        settings=lambda w: plan.models.params(plan.settings.judges[w.judge].model),
         scratch=f"{folder}/scratch/judges/{{judge}}",
         setting="judges.{judge}.model",
         tokenizer="plain",

@@ -1,6 +1,6 @@
 from holdfast.jobs.frame import job
 
-with job(snakemake) as (kind, rows):
+with job(snakemake) as (kind, rows, *_):
     from holdfast.data.prepare import prepare
     from holdfast.settings.data import Behaviors, Rows
 

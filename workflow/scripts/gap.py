@@ -10,7 +10,7 @@ with job(snakemake) as (settings, max_length):
 
     gap = make_gap(
         GapSettings.model_validate(settings),
-        arm=Path(snakemake.input.lineage[0]),
+        lineage=[Path(path) for path in snakemake.input.lineage],
         data=Path(snakemake.input.data),
         max_length=max_length,
         seed=int(snakemake.wildcards.seed),

@@ -12,7 +12,7 @@ with job(snakemake) as (settings, max_length):
 
     scores = make_scores(
         TypeAdapter(SelectionSettings).validate_python(settings),
-        arm=Path(snakemake.input.lineage[0]),
+        lineage=[Path(path) for path in snakemake.input.lineage],
         data=Path(snakemake.input.data),
         max_length=max_length,
         layers=snakemake.params.layers,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from holdfast.jobs.frame import job
 
-with job(snakemake) as (settings,):
+with job(snakemake) as (settings, *_):
     from holdfast.checkpoints.base import prepare_model
     from holdfast.pocket.make import maker_of
     from holdfast.settings.models import ModelSettings

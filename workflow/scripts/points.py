@@ -22,7 +22,7 @@ with job(snakemake) as (arm, points, scoring, perturbations, generation, max_len
         model=names.model,
         arm=arm,
         seed=int(names.seed),
-        parent=Path(given.parent[0]),
+        parent=[Path(path) for path in given.parent],
         points=points,
         weights=[Path(path) for path in given.points],
         out=[Path(path) for path in snakemake.output],

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from holdfast.jobs.frame import job
 
-with job(snakemake) as (settings,):
+with job(snakemake) as (settings, *_):
     from holdfast.perturbations.checkpoint import prepare_checkpoints
     from holdfast.settings.quantization import Checkpoint
 

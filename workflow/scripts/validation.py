@@ -2,7 +2,7 @@ from pathlib import Path
 
 from holdfast.jobs.frame import job
 
-with job(snakemake) as (validation, safety):
+with job(snakemake) as (validation, safety, *_):
     from holdfast.settings.data import DataSource, Validation
     from holdfast.sweeps.held_out import hold_out
 

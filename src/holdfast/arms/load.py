@@ -26,6 +26,7 @@ from holdfast.checkpoints.records import (
     MODEL_FILE,
     arm_record,
     base_record,
+    beside,
 )
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import read_json
@@ -67,7 +68,7 @@ def load_arm(
     arm, base = arm_record(folder), base_of(folder)
     if STAGES[arm.stage].makes == "checkpoint":
         return load_checkpoint(folder / CHECKPOINT, base, cards, needs)
-    loaded = load_arm(folder / arm.parent, cards=cards, needs=_moved(needs, folder))
+    loaded = load_arm(beside(folder, arm.parent), cards=cards, needs=_moved(needs, folder))
     apply_move(loaded.model, folder)
     return loaded
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import device
-from holdfast.checkpoints.records import ArmRecord, checked
+from holdfast.checkpoints.records import ArmRecord, beside, checked
 from holdfast.engine.cost import Usage, measured
 from holdfast.files.atomic import atomic_dir, read_json
 from holdfast.settings.stages import Lox
@@ -45,7 +45,7 @@ def apply(model: PreTrainedModel, folder: Path, record: ArmRecord) -> None:
     """Extrapolate by the factors kept, or, without any, from the arm before alignment."""
     settings = record.settings_of(Lox, folder)
     if record.other:
-        extrapolate_fully(model, load_arm(folder / record.other, cards={}).model, settings)
+        extrapolate_fully(model, load_arm(beside(folder, record.other), cards={}).model, settings)
     else:
         extrapolate(model, load_file(folder / FACTORS), settings)
 

@@ -18,6 +18,7 @@ from holdfast.engine.chat import chat_form
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
+from holdfast.files.model_files import model_digests
 from holdfast.settings.models import ModelSettings
 from holdfast.text import tell
 
@@ -68,7 +69,7 @@ def prepare_model(
             tokens = checked_tokenizer(checkpoint, where, model, remote=remote, chat=chat)
             if tokens.pad_token == tokens.eos_token:
                 tell(f"{where}: texts are padded with the end-of-sequence token {tokens.eos_token}")
-        record = {
+        record: dict[str, Any] = {
             "kind": settings.kind,
             "source": settings.hub or (str(outside) if outside else CHECKPOINT),
             "revision": settings.revision,
@@ -77,6 +78,8 @@ def prepare_model(
             "layers": layers,
             "meaningless": settings.says_nothing,
         }
+        if outside:  # what comes of the model is known by the hash of this record
+            record["files"] = model_digests(outside, code=settings.trust_remote_code)
         write_json(made / MODEL_FILE, record)
 
 

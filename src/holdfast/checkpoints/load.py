@@ -22,6 +22,7 @@ from holdfast.checkpoints.tensors import Account, conversions_told, empty_model,
 from holdfast.engine.shape import Shape, shape_of
 from holdfast.errors import HoldfastError
 from holdfast.files.hub import cached_snapshot
+from holdfast.files.model_files import require_same
 
 # For losses of object detection and assisted generation: a fifth of a job's start-up.
 with without("scipy", "sklearn"):
@@ -50,14 +51,22 @@ def checkpoint_of(folder: str | Path) -> Path:
     """Return the folder of the weights behind a ``model.json``; nothing is fetched.
 
     Raises:
-        HoldfastError: they came from the hub and are no longer in its cache.
+        HoldfastError: they came from the hub and are no longer in its cache, or a file of theirs is
+            not what it was when ``model.json`` was written.
     """
     base = base_record(Path(folder))
     if base["source"] == CHECKPOINT:
         return Path(folder) / CHECKPOINT
     if base["revision"]:
-        return cached_snapshot(base["source"], base["revision"])
-    return Path(base["source"])
+        source = cached_snapshot(base["source"], base["revision"])
+        again = f"hf download {base['source']} {{file}} --revision {base['revision']}"
+        mend = f"fetch it again with `{again} --force-download`"
+    else:
+        source = Path(base["source"])
+        mend = "run again, which makes anew all that comes of it; or put the old file back"
+    if base["files"] is not None:  # earlier releases kept none
+        require_same(source, base["files"], mend, code=base["trust_remote_code"])
+    return source
 
 
 def base_of(folder: str | Path) -> dict[str, Any]:

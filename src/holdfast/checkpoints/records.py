@@ -36,6 +36,7 @@ class BaseRecord(BaseModel):
     revision: Revision | None
     trust_remote_code: bool
     dtype: DType
+    files: dict[str, str] | None = None  # digests by name, of a checkpoint that lies elsewhere
 
     @model_validator(mode="after")
     def _only_pinned_code(self) -> BaseRecord:
@@ -127,5 +128,13 @@ def root_of(folder: Path) -> Path:
         if folder.resolve() in seen:
             raise HoldfastError(f"{folder} descends from itself: delete it and run again")
         seen.add(folder.resolve())
-        folder = folder / arm_record(folder).parent
+        folder = beside(folder, arm_record(folder).parent)
     return folder
+
+
+def beside(folder: Path, written: str) -> Path:
+    """Return the folder that a record in ``folder`` names, as the run names both.
+
+    The disk would go up from where a link leads to, and an arm may be linked to another disk.
+    """
+    return Path(os.path.normpath(folder / written))

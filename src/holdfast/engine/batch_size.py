@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from holdfast.engine.host_memory import available_memory
 from holdfast.engine.loss import input_device
 from holdfast.engine.shape import Shape
 
@@ -19,7 +18,6 @@ BatchSize = int | Literal["auto"]
 
 SHARE = 0.8  # of the free memory; the rest is for what the estimate leaves out
 CPU_LIMIT = 64
-MEMINFO = Path("/proc/meminfo")
 
 
 def rows_a_batch(
@@ -78,7 +76,4 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + kept
-    if MEMINFO.exists():
-        lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return available_memory()

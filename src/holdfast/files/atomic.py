@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -64,12 +65,24 @@ def atomic_dir(path: str | Path) -> Iterator[Path]:
 
 
 def replace_dir(whole: Path, path: Path) -> None:
-    """Rename the folder ``whole`` to ``path``, in the place of what is there."""
+    """Rename the folder ``whole`` to ``path``, in the place of what is there.
+
+    Where that lies on another disk, as an arm may, it is copied.
+    """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if path.is_symlink():  # to another disk; what is there is not ours to delete
+            path.unlink()
+        elif path.exists():
             shutil.rmtree(path)
-        whole.replace(path)
+        try:
+            whole.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with atomic_dir(path) as made:
+                shutil.copytree(whole, made, dirs_exist_ok=True)
+            shutil.rmtree(whole)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -151,6 +164,13 @@ def read_jsonl(path: str | Path) -> list[Any]:
     return rows
 
 
+def members(folder: Path) -> list[Path]:
+    """Return the files below a folder, in order; a folder that is a link is gone into."""
+    found = os.walk(folder, followlinks=True)
+    paths = (Path(root, name) for root, _, names in found for name in names)
+    return sorted(path for path in paths if path.is_file())
+
+
 def sha256(path: str | Path) -> str:
     """Return the hex digest of a file, or of a folder's file names and contents.
 
@@ -164,7 +184,7 @@ def sha256(path: str | Path) -> str:
     if not path.is_dir():
         raise HoldfastError(f"{path} is not there: run what makes it again")
     digest = hashlib.sha256()
-    for member in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+    for member in members(path):
         if member.name == SNAKEMAKE_TIMESTAMP:
             continue
         digest.update(f"{member.relative_to(path)}\0{sha256(member)}\n".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -10,29 +11,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import sha256, write_json
+from holdfast.files.identity import remember
+from holdfast.files.model_files import WEIGHTS, wanted
 from holdfast.progress import track
 
 T = TypeVar("T")
 RepositoryKind = Literal["model", "dataset"]
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-CODE_FILES = ("*.py",)
 WAITS_S = (2.0, 4.0, 8.0, 16.0)
 REMAINS_S = 86400.0  # a download that wrote nothing for a day is dead
 SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def wanted(file: str, *, code: bool = False) -> bool:
-    """Return whether a model needs this file of its repository: no copies in other formats."""
-    patterns = MODEL_FILES + CODE_FILES if code else MODEL_FILES
-    if "/" in file or file.startswith("consolidated"):  # the weights once more, in Mistral's form
-        return False
-    return any(fnmatch(file, pattern) for pattern in patterns)
+GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch_snapshot(repository: str, revision: str, setting: str, *, code: bool = False) -> Path:
@@ -119,7 +112,7 @@ def cached_snapshot(repository: str, revision: str) -> Path:
     from huggingface_hub import constants, try_to_load_from_cache
 
     config = try_to_load_from_cache(repository, "config.json", revision=revision)
-    if not isinstance(config, str) or not list(Path(config).parent.glob(MODEL_FILES[0])):
+    if not isinstance(config, str) or not list(Path(config).parent.glob(WEIGHTS)):
         raise HoldfastError(
             f"{repository} at {revision} is no longer in the hub's cache {constants.HF_HUB_CACHE}:"
             " set HF_HOME to where it was, or delete the model's folder in results/ and run again"
@@ -244,12 +237,14 @@ def _remove_remains(repository: str) -> None:
 
 
 def _whole(file: Path) -> bool:
-    """Compare a large file in the cache with its checksum, once; remember that it was right.
+    """Compare a file in the cache with its checksum, a large one once; remember that it was right.
 
     The cache's snapshots link to files that are named by the hub's checksum: SHA-256 for large
-    files. huggingface_hub compares sizes only. A small file has none: its own format tells.
+    files, git's own for small ones. huggingface_hub compares sizes only.
     """
     expected = file.readlink().name if file.is_symlink() else ""
+    if GIT_SHA1.fullmatch(expected):
+        return _git_sha1(file.read_bytes()) == expected
     if not SHA256.fullmatch(expected):
         return True
     record = _record(expected)
@@ -257,12 +252,18 @@ def _whole(file: Path) -> bool:
     seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     with contextlib.suppress(OSError, ValueError):
         if json.loads(record.read_text(encoding="utf-8")) == seen:
+            remember(file, expected)
             return True
     if sha256(file) != expected:
         return False
+    remember(file, expected)
     with contextlib.suppress(OSError):  # a shared cache may be read-only: hash again next time
         write_json(record, seen)
     return True
+
+
+def _git_sha1(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324
 
 
 def _record(checksum: str) -> Path:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from holdfast.files.atomic import as_json, write_text
+from holdfast.errors import HoldfastError
+from holdfast.files.atomic import as_json, parse_json, write_text
 from holdfast.files.refusals import told
 from holdfast.files.typed import typed
 
@@ -55,9 +57,16 @@ class Journal:
         """Record one finished piece, JSON or a record; it survives a SIGKILL from here on.
 
         Raises:
-            HoldfastError: the file system refuses it: no room, read-only, no permission.
+            HoldfastError: the piece holds NaN or infinity, which would stay for good; or the file
+                system refuses it: no room, read-only, no permission.
         """
-        piece = json.dumps([key, value], default=as_json)
+        try:
+            piece = json.dumps([key, value], default=as_json, allow_nan=False)
+        except ValueError:
+            raise HoldfastError(
+                f"a result is no finite number and is not kept in {self.path} ({key:.60}): if the"
+                " model computes in float16, try `dtype: bfloat16` or `float32`"
+            ) from None
         with told(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(f"{_checksum(piece)} {piece}\n")
         self._entries[key] = json.loads(piece)[1]
@@ -72,7 +81,7 @@ class Journal:
         with told(self.path):
             os.truncate(self.path, len(whole + newline))  # never rewritten: a kill loses nothing
         pieces = (line.partition(" ") for line in lines)
-        return dict(json.loads(piece) for given, _, piece in pieces if given == _checksum(piece))
+        return dict(_finite(piece for given, _, piece in pieces if given == _checksum(piece)))
 
     def _begin_with(self, others: Iterable[Path]) -> None:
         for other in others:
@@ -92,6 +101,14 @@ def finished(journal: Journal | None, key: str, kind: type[T], compute: Callable
     if key not in journal:
         journal.append(key, compute())
     return journal.read(key, kind)
+
+
+def _finite(pieces: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield the pieces, but for those with NaN or infinity, which earlier releases kept."""
+    for piece in pieces:
+        with suppress(ValueError):
+            key, value = parse_json(piece)
+            yield key, value
 
 
 def _checksum(piece: str) -> str:

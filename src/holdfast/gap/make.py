@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.arms.curvature import StepSize, told_of_step
@@ -19,15 +20,23 @@ from holdfast.settings.gap import GapSettings
 
 
 def make_gap(
-    settings: GapSettings, *, arm: Path, data: Path, max_length: int, seed: int, scratch: Path
+    settings: GapSettings,
+    *,
+    lineage: Sequence[Path],
+    data: Path,
+    max_length: int,
+    seed: int,
+    scratch: Path,
 ) -> Gap:
-    """Measure the arm in a weights folder on the safety pairs in ``data``; see ``measure``.
+    """Measure an arm on the safety pairs in ``data``; see ``measure``.
 
-    Beside it, ``step`` is what the log of a zeroth-order arm tells of its learning rate
+    ``lineage`` holds the weights folders that loading the arm reads, its own first. Beside what is
+    measured, ``step`` is what the log of a zeroth-order arm tells of its learning rate
     (``told_of_step``), and None for other arms. A killed job goes on from ``scratch``.
     """
+    arm = lineage[0]
     header = {
-        "inputs": [artifact_hash(arm), sha256(data)],
+        "inputs": [*map(artifact_hash, lineage), sha256(data)],
         "settings": [settings.model_dump(mode="json"), max_length, seed],
     }
     journal = Journal(scratch / "gap.jsonl", header)

@@ -6,6 +6,7 @@ its log. Nothing here asks Snakemake, so it may run meanwhile.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -81,7 +82,8 @@ def status(results: Path) -> str:
             f"{results} has no run to tell of; `snakemake -n` says what would be run"
         )
     run = read_json(_path(results))
-    root = results.resolve().parents[1]  # what Snakemake's paths start from
+    # What Snakemake's paths start from, whatever disk the results are linked to.
+    root = Path(os.path.abspath(results)).parents[1]  # noqa: PTH100
     jobs = [_job(root, entry, run["started"]) for entry in run["jobs"]]
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["started"]))
     lines = [f"{results}: the run started at {started}", "", *_table(jobs)]

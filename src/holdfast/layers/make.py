@@ -19,17 +19,18 @@ from holdfast.settings.selections import SelectionSettings, selected
 def make_scores(
     settings: SelectionSettings,
     *,
-    arm: Path,
+    lineage: Sequence[Path],
     data: Path,
     max_length: int,
     layers: Sequence[int],
     seed: int,
     scratch: Path,
 ) -> LayerScores | DrawnScores:
-    """Score decoder ``layers`` of the arm in a weights folder on the safety pairs in ``data``.
+    """Score decoder ``layers`` of an arm on the safety pairs in ``data``.
 
-    What scores them is ``score_layers`` of the module ``holdfast.layers.<kind>``. A killed job goes
-    on from the folder ``scratch``, which the caller deletes once the scores are stored.
+    ``lineage`` holds the weights folders that loading the arm reads, its own first. What
+    scores them is ``score_layers`` of the module ``holdfast.layers.<kind>``. A killed job goes on
+    from the folder ``scratch``, which the caller deletes once the scores are stored.
     """
     score_layers = import_module(f"holdfast.layers.{settings.kind}").score_layers
     model, examples, journal = None, [], None
@@ -39,11 +40,11 @@ def make_scores(
         from holdfast.engine.memory import layer_scores
 
         header = {
-            "inputs": [artifact_hash(arm), sha256(data)],
+            "inputs": [*map(artifact_hash, lineage), sha256(data)],
             "settings": [settings.model_dump(mode="json"), max_length, seed, list(layers)],
         }
         journal = Journal(scratch / "scores.jsonl", header)
-        loaded = load_arm(arm, needs=lambda shape: layer_scores(shape, settings, max_length))
+        loaded = load_arm(lineage[0], needs=lambda shape: layer_scores(shape, settings, max_length))
         pairs = read_jsonl(data)[: settings.pairs]
         model, examples = loaded.model, encode_pairs(loaded.tokenizer, pairs, max_length)
     scores: LayerScores | DrawnScores = score_layers(

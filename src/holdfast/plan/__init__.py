@@ -9,6 +9,7 @@ from holdfast.plan.gap import GapPlan
 from holdfast.plan.judging import JudgePlan
 from holdfast.plan.layers import LayerPlan
 from holdfast.plan.models import ModelPlan
+from holdfast.plan.outside import Outside
 from holdfast.plan.paths import At, Paths
 from holdfast.plan.resources import Resources
 from holdfast.plan.results import ResultPlan
@@ -28,7 +29,7 @@ class Plan:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.paths = Paths(f"results/{settings.run}")
-        self.data = DataPlan(settings, self.paths)
+        self.data = DataPlan(settings, self.paths, Outside())
         self.models = ModelPlan(settings, self.paths, self.data)
         self.arms = ArmPlan(settings, self.paths)
         every = settings.model_copy(update={"arms": self.arms.entries})

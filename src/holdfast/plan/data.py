@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from holdfast.plan.outside import Outside
 from holdfast.plan.paths import OfDataset, Paths
-from holdfast.plan.stages import DATASETS
+from holdfast.plan.stages import DATASETS, params
 from holdfast.settings.data import DataSource, Rows
 from holdfast.settings.run import Settings
 
@@ -17,6 +18,7 @@ class DataPlan:
 
     settings: Settings
     paths: Paths
+    outside: Outside
 
     def path(self, name: str) -> str:
         """Path of a normalised data set."""
@@ -38,6 +40,15 @@ class DataPlan:
         if name in self._attacks:
             return "attack pairs"
         return DATASETS.get(name) or ("template" if name in self._templates else "documents")
+
+    def params(self, w: OfDataset) -> str:
+        """Version and settings of a data set, and what the file of the user's is that it is of."""
+        rows = self.rows(w.dataset)
+        return params("data", self.kind(w.dataset), rows, *self.digests([rows.source]))
+
+    def digests(self, sources: Iterable[DataSource]) -> list[str]:
+        """What those of the sources are that are files of the user's."""
+        return self.outside.data(sources, self.settings.data_root)
 
     def inputs(self, w: OfDataset) -> list[str]:
         """Files that the data set of a rule's wildcard is read from."""

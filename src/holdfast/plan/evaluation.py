@@ -116,6 +116,12 @@ class EvaluationPlan:
             return []
         return [self.paths.perturbed(w, perturbation, QUANTIZED)]
 
+    def ready_made_params(self, w: OfPerturbation) -> str:
+        """Version and settings of ready-made copies, and what the folders of the user's are."""
+        settings = self.cells_of(w.perturbation, w.arm, w.model)
+        variants = [variant for level in settings.variants.values() for variant in level]
+        return params("quantize", settings, *self.data.outside.models(variants))
+
     def completions(self, w: Wildcards) -> list[str]:
         """Completions of an arm, one file per perturbation."""
         asked = self.perturbations(w.arm, w.model)

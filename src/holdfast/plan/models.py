@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.plan.data import DataPlan
 from holdfast.plan.paths import Paths
+from holdfast.plan.stages import params
 from holdfast.settings.models import ModelSettings
 from holdfast.settings.run import Settings
 
@@ -32,6 +33,10 @@ class ModelPlan:
         if model.scratch:
             return [self.data.path(name) for name in ("perplexity", "alignment", "behaviors")]
         return []
+
+    def params(self, model: ModelSettings) -> str:
+        """Version and settings of a model, and what the folder of the user's is that it is."""
+        return params("model", model, *self.data.outside.models([model]))
 
     def only_fetched(self, models: Mapping[str, ModelSettings]) -> bool:
         """Whether the jobs of these models fetch or read them and make none."""

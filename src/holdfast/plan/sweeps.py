@@ -52,9 +52,9 @@ class SweepPlan:
         return list(dict.fromkeys(p for s in sources for p in self.data.source_inputs(s)))
 
     def validation_params(self, w: object) -> str:
-        """Version and settings of the validation data."""
-        data = self.settings.data
-        return params("validation", data.validation, data.safety.source)
+        """Version and settings of the validation data, and what files of the user's it is of."""
+        data, digests = self.settings.data, self.data.digests(self.validation_sources)
+        return params("validation", data.validation, data.safety.source, *digests)
 
     @property
     def validation_sources(self) -> list[DataSource]:

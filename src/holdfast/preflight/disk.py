@@ -9,7 +9,8 @@ from pathlib import Path
 
 from holdfast.config import Settings
 from holdfast.engine.shape import Shape
-from holdfast.files.hub import wanted
+from holdfast.files.atomic import members
+from holdfast.files.model_files import wanted
 from holdfast.plan import Plan
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
@@ -133,10 +134,9 @@ def _hub_cache() -> Path:
 def _written(results: Path, points: Collection[str]) -> tuple[int, int]:
     """Return the bytes of a run's files that are not, and that are, some points' of its sweeps."""
     sizes = [0, 0]
-    for path in results.rglob("*"):
-        if path.is_file():
-            of_point = not set(points).isdisjoint(path.relative_to(results).parts)
-            sizes[of_point] += path.stat().st_size
+    for path in members(results):
+        of_point = not set(points).isdisjoint(path.relative_to(results).parts)
+        sizes[of_point] += path.stat().st_size
     return sizes[0], sizes[1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from holdfast.checkpoints.shards import SHARD
 from holdfast.config import HoldfastError, Settings
-from holdfast.files.hub import wanted
+from holdfast.files.model_files import wanted
 from holdfast.preflight import sources
 from holdfast.preflight.finding import Finding, bad, good
 from holdfast.preflight.repositories import offline, repository

@@ -136,7 +136,7 @@ def score_points(
     model: str,
     arm: str,
     seed: int,
-    parent: Path,
+    parent: Sequence[Path],
     points: Mapping[str, dict[str, JsonValue]],
     weights: Sequence[Path],
     out: Sequence[Path],
@@ -144,12 +144,12 @@ def score_points(
 ) -> None:
     """Score every point and write its validation.json; a killed job goes on from ``scratch``.
 
-    ``points`` are the values by name, and ``weights`` and
-    ``out`` follow their order. Of a point that diverged, in its stage or by its loss here, the file
-    says so.
+    ``parent`` holds the weights folders that loading the points' parent reads, its own first;
+    ``points`` are the values by name, and ``weights`` and ``out`` follow their order. Of a point
+    that diverged, in its stage or by its loss here, the file says so.
     """
     header = {
-        "inputs": [artifact_hash(path) for path in (parent, *weights)],
+        "inputs": [artifact_hash(path) for path in (*parent, *weights)],
         "data": [sha256(path) for path in (scoring.pairs, scoring.behaviors, scoring.benign)],
         "settings": [
             part.model_dump(mode="json")
@@ -157,7 +157,7 @@ def score_points(
         ],
     }
     journal = Journal(scratch / "points.jsonl", header)
-    loading = Points(parent)
+    loading = Points(parent[0])
     pieces = list(zip(points, weights, out, strict=True))
     for point, folder, path in track(pieces, "points of the sweep"):
         about = OfPoint(model=model, arm=arm, seed=seed, point=point, values=points[point])

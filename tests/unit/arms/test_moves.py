@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from holdfast.arms.lox import FACTORS, cost_of_factors, make_factors
 from holdfast.arms.make import make_zeroth_order
 from holdfast.arms.moves import make_move
 from holdfast.arms.random_move import MOVE
+from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
     read_json,
@@ -93,6 +95,20 @@ def test_recast_is_what_storing_in_that_type_does(run: Path, tmp_path: Path) -> 
     stored = type(tiny_llama.model()).from_pretrained(tmp_path).float()
     assert tiny_llama.same_bits(found, tiny_llama.state(stored))
     assert not tiny_llama.same_bits(found, weights(run / "original"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "other"), [(Recast(), None), (Lox(rank=0, coefficient=1.25), "base")]
+)
+def test_an_arm_that_is_linked_to_another_disk_is_the_same(
+    run: Path, tmp_path: Path, settings: Move, other: str | None
+) -> None:
+    folder = made(run, f"{type(settings).__name__}/seed0/weights", settings, other)
+    before, arm = weights(folder), folder.parents[1]
+    shutil.move(arm, tmp_path / "disk")
+    arm.symlink_to(tmp_path / "disk")
+    assert tiny_llama.same_bits(weights(folder), before)
+    assert base_of(folder) == base_of(run / "original")
 
 
 def test_a_random_move_has_the_length_and_the_tensors_of_the_other(run: Path) -> None:

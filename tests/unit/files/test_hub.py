@@ -147,12 +147,24 @@ def test_weights_are_hashed_once(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) 
     assert len(hashed) == len(list(folder.glob("*.safetensors")))
 
 
-def test_weights_that_changed_in_the_cache_are_fetched_again(
-    hub: FakeHub, checkpoint: Path
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_a_file_that_changed_in_the_cache_is_fetched_again(
+    hub: FakeHub, checkpoint: Path, name: str
 ) -> None:
-    stored = fetch() / WEIGHTS
+    stored = fetch() / name
     stored.resolve().write_bytes(b"damaged")
-    assert (fetch() / WEIGHTS).read_bytes() == (checkpoint / WEIGHTS).read_bytes()
+    assert (fetch() / name).read_bytes() == (checkpoint / name).read_bytes()
+
+
+def test_a_file_that_was_edited_in_the_cache_is_not_loaded(hub: FakeHub, tmp_path: Path) -> None:
+    settings = ModelSettings(hub="some/llama", revision=COMMIT, layers=3)
+    prepare_model(settings, tmp_path / "made", setting="models.x")
+    load_arm(tmp_path / "made")
+    stored = fetch() / "tokenizer_config.json"
+    stored.resolve().write_bytes(stored.read_bytes().replace(b"<end>", b"<pad>"))
+    again = f"hf download some/llama tokenizer_config.json --revision {COMMIT} --force-download"
+    with pytest.raises(HoldfastError, match=rf"^tokenizer_config\.json .*: fetch .*`{again}`$"):
+        load_arm(tmp_path / "made")
 
 
 def test_the_cache_is_enough_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_an_arm_is_measured_from_its_folder(tmp_path: Path) -> None:
     )
     settings = GapSettings(rho=[0.02], draws=2, samples=4, gradient_copies=4)
     made = {
-        name: make_gap(settings, **common, arm=tmp_path / name, scratch=tmp_path / "scratch")
+        name: make_gap(settings, **common, lineage=[tmp_path / name], scratch=tmp_path / "scratch")
         for name in ("base", "zo")
     }
     found = {name: gap.model_dump() for name, gap in made.items()}

@@ -145,8 +145,9 @@ def snip_scores(given: Path, made: Path) -> None:
 
 
 def score(settings: Robustness | Snip, given: Path, made: Path) -> None:
-    paths = {"arm": given / "base", "data": given / "pairs.jsonl", "scratch": made / "scratch"}
-    found = make_scores(settings, **paths, max_length=64, layers=range(3), seed=0)
+    paths = {"data": given / "pairs.jsonl", "scratch": made / "scratch"}
+    lineage = [given / "base"]
+    found = make_scores(settings, lineage=lineage, **paths, max_length=64, layers=range(3), seed=0)
     write_json(made / "scores.json", found)
 
 

@@ -63,7 +63,7 @@ def test_a_new_kind_scores_and_selects(tmp_path: Path) -> None:
     settings: Any = Longest()
     scores = make_scores(
         settings,
-        arm=tmp_path,
+        lineage=[tmp_path],
         data=tmp_path / "pairs.jsonl",
         max_length=64,
         layers=range(3),

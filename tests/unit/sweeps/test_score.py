@@ -117,7 +117,7 @@ def run(folder: Path, stage: str, scratch: str = "points") -> list[Any]:
         model="m",
         arm=stage,
         seed=0,
-        parent=folder / "base",
+        parent=[folder / "base"],
         points={f"{stage}.{n}": {"learning_rate": rate} for n, rate in enumerate(RATES, start=1)},
         weights=[folder / f"{stage}{rate}" for rate in RATES],
         out=out,
