@@ -6,12 +6,13 @@ names that transformers 4 passes over: it then takes its defaults, without a wor
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.files.atomic import read_json, write_json
+from holdfast.files.atomic import read_json
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, SPECIAL = "tokenizer_config.json", "special_tokens_map.json"
@@ -52,14 +53,14 @@ def write_legacy_keys(folder: Path, parent: Parent, dtype: str) -> None:
     padding = parent.config.get("pad_token_id") if parent.config else config.get("pad_token_id")
     config = {**_with_rope(config, parent.config), "pad_token_id": padding}
     config |= {"dtype": dtype, "torch_dtype": dtype}
-    write_json(folder / CONFIG, config)
+    _write(folder / CONFIG, config)
     if (folder / GENERATION).exists():
         settings = read_json(folder / GENERATION)
         if parent.generation or parent.config:
             settings["pad_token_id"] = parent.generation.get("pad_token_id", padding)
-        write_json(folder / GENERATION, {k: v for k, v in settings.items() if v is not None})
+        _write(folder / GENERATION, {k: v for k, v in settings.items() if v is not None})
     if (folder / TOKENIZER).exists():
-        write_json(folder / TOKENIZER, _tokenizer(folder, parent.tokenizer))
+        _write(folder / TOKENIZER, _tokenizer(folder, parent.tokenizer))
 
 
 def _with_rope(config: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +113,11 @@ def _tokenizer(folder: Path, before: Mapping[str, Any]) -> dict[str, Any]:
     ):
         del settings["pad_token"]
     return settings
+
+
+def _write(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write as transformers does: in place, since the whole folder is put in its place at once."""
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _read(folder: str, name: str) -> dict[str, Any]:
