@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from holdfast.commands import init, preflight, run, show, status
+from holdfast.commands import adopt, init, preflight, run, show, status
 from holdfast.errors import HoldfastError
 
-COMMANDS = {"run": run, "init": init, "preflight": preflight, "status": status, "show": show}
+COMMANDS = {
+    "run": run,
+    "init": init,
+    "preflight": preflight,
+    "status": status,
+    "show": show,
+    "adopt": adopt,
+}
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +171,21 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(outside: Path) -> Path:
     run(outside.parent / "finished", outside, [20])
     return outside.parent / "finished"
+
+
+def test_a_copy_without_dates_is_adopted(finished: Path, outside: Path) -> None:
+    copy = outside.parent / "copy"
+    shutil.copytree(finished, copy, symlinks=True)
+    files = sorted((copy / RESULTS).rglob("*"), reverse=True)
+    for number, path in enumerate(files):  # tables are the oldest, data the newest
+        os.utime(path, (OLD + number, OLD + number))
+    assert planned(copy, outside, [20])["table"] == 1
+    assert f"`holdfast adopt {RESULTS}`" in run(copy, outside, [20], "-n")
+    command = [sys.executable, "-m", "holdfast", "adopt", str(RESULTS)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, cwd=copy)
+    assert "artifacts are whole" in made.stdout
+    assert "holdfast adopt" not in run(copy, outside, [20], "-n")
+    assert not planned(copy, outside, [20])
 
 
 def test_each_replaced_input_is_planned_for_and_a_touched_one_is_not(

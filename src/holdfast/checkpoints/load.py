@@ -63,7 +63,10 @@ def checkpoint_of(folder: str | Path) -> Path:
         mend = f"fetch it again with `{again} --force-download`"
     else:
         source = Path(base["source"])
-        mend = "run again, which makes anew all that comes of it; or put the old file back"
+        mend = (
+            "run again, which makes anew all that comes of it (where nothing is planned, delete"
+            f" {folder} first); or put the old file back"
+        )
     if base["files"] is not None:  # earlier releases kept none
         require_same(source, base["files"], mend, code=base["trust_remote_code"])
     return source
