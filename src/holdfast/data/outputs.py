@@ -7,6 +7,7 @@ from typing import Literal
 from holdfast.settings.base import Strict
 
 PromptSet = Literal["behaviors", "benign"]
+LARGE_BOS_SHARE = 0.1  # above it, perplexity without the token misleads
 
 
 class Answered(Strict):
@@ -27,10 +28,15 @@ class CompletionRow(Answered):
 
 
 class Windows(Strict):
-    """Mean NLL in nats and predicted tokens of each window of perplexity."""
+    """Mean NLL in nats and predicted tokens of each window of perplexity.
+
+    ``bos_share``: the share of a window's NLL that a beginning-of-sequence token would take away;
+    None where it was not measured, or every window has the token.
+    """
 
     nll: list[float]
     tokens: list[int]
+    bos_share: float | None = None
 
 
 class ItemScores(Strict):

@@ -16,6 +16,7 @@ from holdfast.arms.load import load_arm
 from holdfast.checkpoints.load import Loaded
 from holdfast.checkpoints.placement import free_cards
 from holdfast.data.outputs import (
+    LARGE_BOS_SHARE,
     Answered,
     CompletionRow,
     ItemScores,
@@ -27,7 +28,7 @@ from holdfast.engine.decoding import decodes_from_cache
 from holdfast.engine.generation import Completion
 from holdfast.evaluation.completions import complete, read_prompts, text_digest
 from holdfast.evaluation.lm_eval import LmEval
-from holdfast.evaluation.perplexity import LARGE, bos_share, window_nll, windows
+from holdfast.evaluation.perplexity import bos_share, window_nll, windows
 from holdfast.files.atomic import read_json, sha256, write_json, write_jsonl
 from holdfast.files.journal import Journal
 from holdfast.files.manifest import artifact_hash
@@ -113,13 +114,15 @@ class Evaluation:
             self._cut = tokenizer, windows(tokenizer, rows, settings.window, settings.bos)
         ids = self._cut[1]
         result = window_nll(loaded.model, ids, settings.batch_size)
-        share = bos_share(loaded.model, tokenizer, ids) if new and not settings.bos else 0.0
-        if share > LARGE:
+        if settings.bos:
+            return result
+        share = bos_share(loaded.model, tokenizer, ids)
+        if new and share is not None and share > LARGE_BOS_SHARE:
             tell(
                 f"perplexity: {tokenizer.bos_token} before a window lowers its NLL by {share:.0%}:"
                 " this model needs it, so set utility.perplexity.bos: true"
             )
-        return result
+        return result.model_copy(update={"bos_share": share})
 
     def _accuracy(self, loaded: Loaded) -> dict[str, ItemScores]:
         return self._lm_eval.evaluate(loaded.model, loaded.tokenizer)

@@ -28,8 +28,6 @@ from holdfast.progress import track
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LARGE = 0.1  # share of a window's NLL that the beginning-of-sequence token takes away
-
 
 def windows(
     tokenizer: PreTrainedTokenizerBase, rows: Sequence[str], window: int, bos: bool = False
@@ -86,11 +84,14 @@ def window_nll(model: PreTrainedModel, ids: Tensor, batch_size: int = 1) -> Wind
 
 
 @torch.no_grad()
-def bos_share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: Tensor) -> float:
+def bos_share(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: Tensor
+) -> float | None:
     """Return the share of a window's NLL that a beginning-of-sequence token takes away.
 
     ``ids`` is [windows, window], of which the last is measured: 0.0 where it begins with that token
-    or is too short, or where the tokenizer puts none before a text.
+    or is too short, or where the tokenizer puts none before a text; None where the share is no
+    finite number, which is no reason to lose the perplexity.
     """
     first, window = tokenizer.bos_token_id, ids[-1:, :-1]
     begun = tokenizer("a")["input_ids"][:1] == [first] != [None]
@@ -101,7 +102,8 @@ def bos_share(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: T
     learnt[:, :2] = IGNORED
     without = token_nll(model, Batch(window, torch.ones_like(window), window)).mean()
     with_it = token_nll(model, Batch(longer, torch.ones_like(longer), learnt)).mean()
-    return float((without - with_it) / without)
+    share = float((without - with_it) / without)
+    return share if math.isfinite(share) else None
 
 
 def perplexity(result: Windows) -> float:

@@ -37,7 +37,8 @@ class PerplexitySettings(Frozen):
         False,
         description="put the beginning-of-sequence token before every window; GPTQ's convention,"
         " the default, has it before the first alone, which misleads for models that need it"
-        " (Gemma): the log says so where it would lower a window's NLL by more than a tenth",
+        " (Gemma): the log and a note under every table with perplexity say so where it would"
+        " lower a window's NLL by more than a tenth",
     )
 
     @model_serializer(mode="wrap")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import tiny_llama
 from holdfast.evaluation import evaluate as module
 from holdfast.evaluation.evaluate import Evaluation, evaluate
-from holdfast.files.atomic import read_json, read_jsonl, write_json, write_jsonl
+from holdfast.files.atomic import read_json, read_jsonl, write_json, write_jsonl, write_text
 from holdfast.files.journal import Journal
 from holdfast.settings.evaluation import Generation, Utility
 from holdfast.settings.perturbations import WeightNoise
@@ -66,13 +68,17 @@ def given(tmp_path: Path) -> Path:
     return folder
 
 
-def run(given: Path, levels: list[float], draws: int = 1, prompts: int = 2) -> dict[str, Any]:
+def run(
+    given: Path, levels: list[float], draws: int = 1, prompts: int = 2, bos: bool = False
+) -> dict[str, Any]:
     """Evaluate in a fresh folder with the journal of before; return what was written."""
     module._live.cache_clear()
     write_jsonl(given / "behaviors.jsonl", PROMPTS[:prompts])
     asked = Evaluation(
         Generation(max_new_tokens=4, batch_size=1),
-        Utility.model_validate({"perplexity": {"window": 16}, "lm_eval": {"tasks": {"x": {}}}}),
+        Utility.model_validate(
+            {"perplexity": {"window": 16, "bos": bos}, "lm_eval": {"tasks": {"x": {}}}}
+        ),
         behaviors=given / "behaviors.jsonl",
         benign=given / "benign.jsonl",
         perplexity=given / "texts.json",
@@ -148,3 +154,46 @@ def test_a_model_that_needs_a_beginning_in_every_window_is_told_once(
         said.count("lowers its NLL by 24%: this model needs it, so set utility.perplexity.bos:")
         == 1
     )
+
+
+def shares(written: dict[str, Any]) -> list[float | None]:
+    return [cell["perplexity"]["bos_share"] for cell in written["cells"]["cells"]]
+
+
+@pytest.mark.usefixtures("calls")
+def test_what_a_beginning_would_take_away_is_kept_with_every_cell(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "bos_share", lambda *_: 0.24)
+    assert shares(run(given, [20, 30])) == [0.24, 0.24]
+    monkeypatch.setattr(module, "bos_share", lambda *_: 0.08)
+    assert shares(run(given, [20, 25, 30])) == [0.24, 0.08, 0.24]  # kept in the journal too
+
+
+@pytest.mark.usefixtures("calls")
+def test_nothing_is_asked_of_windows_that_begin_anyway(
+    given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tiny_llama.tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "w0"})
+    tokenizer.save_pretrained(given / "base" / "checkpoint")
+    monkeypatch.setattr(module, "bos_share", lambda *_: 0.24)
+    assert shares(run(given, [20], bos=True)) == [None]
+
+
+@pytest.mark.usefixtures("calls")
+def test_perplexity_of_an_older_journal_has_no_share(given: Path) -> None:
+    first = run(given, [20])
+    journal = given / "journal.jsonl"
+    header, *lines = journal.read_text().splitlines()
+    older = [header]
+    for line in lines:
+        key, value = json.loads(line.partition(" ")[2])
+        if isinstance(value, dict):
+            value.pop("bos_share", None)
+        piece = json.dumps([key, value])
+        older.append(f"{zlib.crc32(piece.encode()):08x} {piece}")
+    write_text(journal, "\n".join([*older, ""]))
+    again = run(given, [20])
+    assert (shares(first), shares(again)) == ([0.0], [None])
+    assert again["rows"] == first["rows"]

@@ -92,11 +92,16 @@ def test_a_model_that_needs_a_beginning_is_told_apart(model: Any, tokenizer: Any
     assert bos_share(model, tokenizer, ids) == pytest.approx(expected, rel=1e-3)
 
 
-class Needy:
-    """A model that predicts ten times as well, in nats, once it has seen how texts begin."""
+def test_a_share_that_is_no_finite_number_is_not_measured(model: Any, tokenizer: Any) -> None:
+    ids = windows(tokenizer, ROWS, 32)
+    assert bos_share(Needy(model, tokenizer.bos_token_id, math.inf), tokenizer, ids) is None
 
-    def __init__(self, model: Any, bos: int) -> None:
-        self.model, self.bos = model, bos
+
+class Needy:
+    """A model whose logits are ``gain`` times as large once it has seen how texts begin."""
+
+    def __init__(self, model: Any, bos: int, gain: float = 10) -> None:
+        self.model, self.bos, self.gain = model, bos, gain
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -104,7 +109,7 @@ class Needy:
     def __call__(self, input_ids: torch.Tensor, **named: Any) -> Any:
         out = self.model(input_ids=input_ids, **named)
         if input_ids[0, 0] != self.bos:
-            out.logits = out.logits * 10
+            out.logits = out.logits * self.gain
         return out
 
 

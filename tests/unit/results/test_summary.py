@@ -16,6 +16,7 @@ from holdfast.results.measured.pooling import pool
 from holdfast.results.summary import Outputs, summarize
 
 IDS, BENIGN = ["a", "b", "c"], ["x", "y"]
+SHARES: list[dict[str, float]] = [{"bos_share": 0.24}, {}]  # by draw; not measured of the second
 
 
 def completion(level: str, draw: int, kind: str, name: str, text: str) -> CompletionRow:
@@ -43,7 +44,7 @@ def build(change: Callable[[dict[str, Any]], object] = lambda arguments: None) -
             {
                 "level": "2",
                 "draw": draw,
-                "perplexity": {"nll": [2.0 + draw], "tokens": [7]},
+                "perplexity": {"nll": [2.0 + draw], "tokens": [7]} | SHARES[draw],
                 "lm_eval": {
                     "piqa": {"metric": "acc", "scores": [1.0, 0.0]},
                     "mc2": {"metric": "acc", "scores": [0.25, 1.0]},
@@ -86,6 +87,7 @@ def test_outcomes_follow_behavior_order() -> None:
 def test_utility_is_kept_per_draw_and_binary_scores_are_packed() -> None:
     (cell,) = build().cells
     assert [draw.nll for draw in cell.perplexity] == [[2.0], [3.0]]
+    assert [draw.bos_share for draw in cell.perplexity] == [0.24, None]
     assert cell.lm_eval["piqa"].scores == ["10", "10"]
     assert cell.lm_eval["mc2"].scores == [[0.25, 1.0], [0.25, 1.0]]
 

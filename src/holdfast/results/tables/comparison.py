@@ -12,8 +12,10 @@ from holdfast.config.published import (
     read,
 )
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.beginnings import bos_notes
 from holdfast.results.measured.metrics import show
-from holdfast.results.measured.same_arms import Weighed, is_same, same_arm_notes
+from holdfast.results.measured.pooling import Pooled
+from holdfast.results.measured.same_arms import is_same, same_arm_notes
 from holdfast.results.tables.grid import Entry, Table, TableBlock
 from holdfast.results.tables.tidy import Measurement
 from holdfast.settings.labels import Labels
@@ -27,12 +29,11 @@ COVERS = (
 VERDICTS = {True: "yes", False: "no", None: "–"}
 
 
-def compared(
-    table: Table, names: Published, labels: Labels, shown: Sequence[Weighed] = ()
-) -> Table:
+def compared(table: Table, names: Published, labels: Labels, shown: Sequence[Pooled] = ()) -> Table:
     """Return ``table`` with its published numbers: in its records, and as comparisons.
 
-    ``shown``: its arms, so that each comparison says which others its arm is the same as.
+    ``shown``: its arms, so that each comparison says which others its arm is the same as, and
+    where perplexity misleads.
     Raises HoldfastError when the published table is unknown, or has none of this table's cells.
     """
     records = tuple(_look_up(record, names) for record in table.records)
@@ -64,7 +65,7 @@ def _comparison(
     names: Published,
     labels: Labels,
     records: Sequence[Measurement],
-    shown: Sequence[Weighed],
+    shown: Sequence[Pooled],
 ) -> Table:
     model, arm = records[0].model, records[0].arm
     metrics = list(dict.fromkeys(record.metric for record in records))
@@ -83,6 +84,7 @@ def _comparison(
     notes = (_score(printed), COVERS) if with_interval else (_score(printed),)
     itself = [one for one in shown if (one.model, one.arm) == (model, arm)]
     same = [other for one in itself for other in shown if is_same(one, other)]
+    unbegun = bos_notes(itself) if any(one.metric == "perplexity" for one in printed) else []
     return Table(
         name=f"{table.name}-published-{model}-{arm}",
         title=f"{model}, {labels.arm(arm)}: ours and published {names.table}",
@@ -92,7 +94,7 @@ def _comparison(
         headings=(*text, *VALUES),
         text_columns=len(text),
         blocks=(TableBlock("", "", rows),),
-        notes=(*notes, *same_arm_notes(same, labels)),
+        notes=(*notes, *same_arm_notes(same, labels), *unbegun),
         records=tuple(printed),
     )
 

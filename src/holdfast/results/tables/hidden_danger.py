@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.beginnings import bos_notes
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import (
     Metric,
@@ -104,6 +105,7 @@ def build(name: str, settings: HiddenDangerTable, inputs: Inputs, context: Conte
         notes=(
             *_notes(settings, _distinct(checked), metrics, labels),
             *same_arm_notes(arms_of(parts), labels),
+            *(bos_notes(arms_of(parts)) if metrics[0].name == "perplexity" else ()),
         ),
         records=tuple(_records(parts, checked, metrics)),
     )

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
+from holdfast.results.measured.beginnings import bos_notes
 from holdfast.results.measured.controls import controls_of
 from holdfast.results.measured.files import Summary, models_of
 from holdfast.results.measured.inputs import Context, Inputs
 from holdfast.results.measured.metrics import show
+from holdfast.results.measured.pooling import Pooled
 from holdfast.results.measured.runs import Arms
 from holdfast.results.tables.claims.evidence import (
     Evidence,
@@ -83,7 +85,7 @@ def build(name: str, settings: ClaimsTable, inputs: Inputs, context: Context) ->
         headings=("Claim", "From", "Verdict", "Estimate", "p", "Noise floor", "To tell"),
         text_columns=3,
         blocks=tuple(blocks),
-        notes=tuple(_notes(settings, rows, labels)),
+        notes=(*_notes(settings, rows, labels), *bos_notes(_of_perplexity(rows, arms))),
         csv=_csv(rows),
     )
 
@@ -239,6 +241,16 @@ def _notes(settings: ClaimsTable, rows: Sequence[Judged], labels: Labels) -> Ite
             "Noise floor: what one more meaningless change stays below with 95 % probability, from"
             f" {', '.join(shown)}; no direction is told inside it."
         )
+
+
+def _of_perplexity(rows: Iterable[Judged], arms: Arms) -> Iterable[Pooled]:
+    """Yield the arms whose perplexity is compared."""
+    for row in rows:
+        claim = row.claim
+        if isinstance(claim, CostClaim | GapClaim) or row.evidence.same:
+            continue
+        if "perplexity" in claim.metrics:
+            yield from (arms.find(row.model, arm) for arm in (claim.arm, claim.reference.arm))
 
 
 def _margin(claim: EqualClaim) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from holdfast.results.measured import cells
+from holdfast.results.measured.beginnings import bos_notes
 from holdfast.results.measured.controls import controls_of
 from holdfast.results.measured.metrics import UNPARSED, Metric, show
 from holdfast.results.measured.pooling import Cell
@@ -21,7 +22,10 @@ from holdfast.statistics.power import ALPHA
 
 def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) -> tuple[str, ...]:
     """Return the notes under a table, in reading order."""
+    shown = {metric.name for metric in parts[0].metrics}
     notes = [*_references(parts, labels), *_same(settings, parts, labels)]
+    if "perplexity" in shown:
+        notes += bos_notes(arms_of(parts))
     notes += [*_tests(settings, parts), _sizes(settings, parts)]
     notes += [*_detectable(settings, parts), *_floor(settings, parts, labels)]
     if settings.best_among_sections:
@@ -31,7 +35,6 @@ def footnotes(settings: RobustnessTable, parts: Sequence[Part], labels: Labels) 
     notes += _setups(parts, labels)
     notes += _points(parts, labels)
     notes += _oddities(parts, labels)
-    shown = {metric.name for metric in parts[0].metrics}
     notes += [
         f"{extra.replace('_', '-').capitalize()} was not measured for every arm shown."
         for extra in settings.extra_metrics
