@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/pocket
 # In an environment of its own: it needs newer packages than llm-compressor allows.
-# Two workers at most run Snakemake on all cores at the same time: more would take its memory.
-PYTEST := OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+# In the order of the folders: what takes minutes begins first. More workers would take much memory.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadscope \
+	--no-loadscope-reorder
 GPTQMODEL := gptqmodel==7.7.0 pydantic
 
 .PHONY: demo paper-tiny test test-fast check bench bench-planning lock docs clean

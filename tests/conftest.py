@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("unit", "workflow", "pocket", "slurm", "gpu")
+SHARING = (Path("tests/pocket"), Path("tests/slurm"))
+# Tests of the embedded world that do not begin with the finished run of its conftest.
+RUNS_OF_THEIR_OWN = ("test_odd_checkpoints.py", "test_paper_tiny.py", "test_real_data.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(ROOT / "tests").parts[0]
         if tier in TIERS:
             item.add_marker(tier)
-        item.add_marker(pytest.mark.xdist_group(_shared(item, tier)))
 
 
-def _shared(item: pytest.Item, tier: str) -> str:
-    """Name what tests share and one worker makes once: a run, a cluster, or a file's own."""
-    if "finished" in getattr(item, "fixturenames", ()) and tier == "pocket":
-        return "the finished run"
-    return "the cluster" if tier == "slurm" else str(item.path)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give what tests share to one worker, which makes it once: a run, a cluster, a file's own."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0])
+            shared = file.parent in SHARING and file.name not in RUNS_OF_THEIR_OWN
+            return str(file.parent if shared else file)
+
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session")
