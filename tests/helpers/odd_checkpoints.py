@@ -243,6 +243,9 @@ ACCEPTED: dict[str, Maker] = {
         llama, written(INDEX, '{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
     ),
     "index beside unused shards": of(llama, written("consolidated.safetensors", "")),
+    "settings of generation that cannot be saved": of(
+        llama, written("generation_config.json", '{"do_sample": false, "temperature": 0.0}')
+    ),
     "experts one by one": of(mixtral),
     "experts in one": of(mixtral, fused),
     "mamba": of(mamba),
