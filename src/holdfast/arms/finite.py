@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 ADVICE = ("learning_rate", "max_grad_norm", "weight_decay", "momentum")
 
 
-def require_finite(model: PreTrainedModel, stage: str, settings: FirstOrder | ZerothOrder) -> None:
-    """Raise Diverged when a stored weight is no finite number, though every loss was.
+def require_finite(
+    model: PreTrainedModel,
+    stage: str,
+    settings: FirstOrder | ZerothOrder,
+    step: int | None = None,
+) -> None:
+    """Raise Diverged when a stored weight is no finite number after a step (None: the last one).
 
-    The last step may have moved it, or rounding to the 16 bits of its type made it infinite.
+    Every loss may have been one: the step may have moved a weight that no example meets, or
+    rounding to the 16 bits of its type made it infinite.
     """
+    last = settings.steps - 1
+    after = last if step is None else step
     for weight, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
             given = ", ".join(f"{name} ({getattr(settings, name)})" for name in ADVICE)
             kind = str(parameter.dtype).removeprefix("torch.")
             raise Diverged(
-                f"{stage} step {settings.steps - 1}, the last, leaves the weight {weight} no finite"
-                f" number in {kind}: lower one of {given}"
+                f"{stage} step {after}{', the last,' if after == last else ''} leaves the weight"
+                f" {weight} no finite number in {kind}: lower one of {given}"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from holdfast.checkpoints.load import (
     Loaded,
     Needs,
     PreTrainedModel,
-    Tokenizer,
     base_of,
     checkpoint_of,
     load_checkpoint,
@@ -71,16 +70,6 @@ def load_arm(
     loaded = load_arm(beside(folder, arm.parent), cards=cards, needs=_moved(needs, folder))
     apply_move(loaded.model, folder)
     return loaded
-
-
-def loader_of(folder: str | Path) -> Callable[[], tuple[PreTrainedModel, Tokenizer]]:
-    """Return what loads the model and the tokenizer of a weights folder, when it is called."""
-
-    def load() -> tuple[PreTrainedModel, Tokenizer]:
-        loaded = load_arm(folder)
-        return loaded.model, loaded.tokenizer
-
-    return load
 
 
 def apply_move(model: PreTrainedModel, folder: Path) -> None:

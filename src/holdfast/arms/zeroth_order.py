@@ -25,6 +25,7 @@ import torch
 
 from holdfast.arms.compute import zeroth_order_passes
 from holdfast.arms.curvature import curvature, rate_warnings
+from holdfast.arms.finite import require_finite
 from holdfast.arms.master import Combination, Master
 from holdfast.arms.replay import PURPOSE, apply, apply_step, step_keys
 from holdfast.arms.replay_log import Curvature, Step
@@ -171,6 +172,9 @@ def _advance(
         settings.scheduler, step, settings.steps, settings.warmup_ratio
     )
     move = master.update(gradient, rate, clip, settings.weight_decay)
+    if not math.isfinite(move.norm):
+        require_finite(model, "zeroth-order", settings, step)
+    _require_finite(move.norm, "length of the move", settings, step)
     entry = Step(
         step=step,
         learning_rate=rate,

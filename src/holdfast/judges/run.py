@@ -12,6 +12,7 @@ from holdfast.data.outputs import CompletionRow
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import sha256, write_jsonl
 from holdfast.files.journal import Journal
+from holdfast.files.typed import read_rows
 from holdfast.judges.verdict import (
     Given,
     Item,
@@ -36,6 +37,11 @@ class Completions(NamedTuple):
     perturbation: str
     rows: Iterable[CompletionRow]
     out_path: str | Path
+
+    @classmethod
+    def read(cls, perturbation: str, path: str | Path, out_path: str | Path) -> Completions:
+        """Read them from the file ``path``."""
+        return cls(perturbation, read_rows(CompletionRow, path), out_path)
 
 
 def judge_completions(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,10 @@ def load_with_narrow_head(tied: bool) -> Any:
     return model, examples
 
 
+def stored_steps(state: Path) -> int:
+    return len(torch.load(state)["history"]) if state.exists() else 0
+
+
 def load_and_stop(at: int, how: str) -> Any:
     """A rank ends in some way, once the state of ``at`` steps is there or while it is written."""
     save, write = first_order.save_state, torch.save
@@ -74,6 +79,8 @@ def load_and_stop(at: int, how: str) -> Any:
         history: list[TrainingStep] = arguments[4]
         if len(history) != at or named["writes"]:
             return
+        while stored_steps(arguments[0]) < at:  # by another rank, which this one's end would end
+            time.sleep(0.05)
         if how == "raise":
             raise RuntimeError("this rank is broken")
         os.kill(os.getpid(), signal.SIGKILL)

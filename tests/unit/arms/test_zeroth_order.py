@@ -351,7 +351,7 @@ def test_literal_algorithm_is_warned_of_or_stopped(tmp_path: Path) -> None:
     literal = {"scale_by_dimension": True, "max_grad_norm": None, "max_predicted_move": 1e-3}
     log = run(tiny_llama.model(), tmp_path / "a", steps=1, learning_rate=4e-3, **literal)
     assert "more than max_predicted_move" in log["warnings"][0]
-    with pytest.raises(Diverged, match=r"zeroth-order step [1-3]: .*learning_rate \(1e\+30\)"):
+    with pytest.raises(Diverged, match=r"zeroth-order step [1-3].* learning_rate \(1e\+30\)"):
         run(tiny_llama.model(), tmp_path / "b", learning_rate=1e30, **literal)
 
 
