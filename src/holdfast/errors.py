@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from holdfast.text import printable
 
@@ -23,6 +24,15 @@ class HoldfastError(Exception):
 
 class Diverged(HoldfastError):  # noqa: N818 (what happened, not what to mend)
     """A loss that is no finite number: the arm's settings do not work on this model."""
+
+
+@contextmanager
+def headed(where: str) -> Iterator[None]:
+    """Put ``where``, the path of a setting, before the sentence of a HoldfastError."""
+    try:
+        yield
+    except HoldfastError as error:
+        raise HoldfastError(f"{where}: {error}") from None
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from holdfast.checkpoints.tensors import first_line
 from holdfast.checkpoints.tokens import check_tokens
 from holdfast.checkpoints.verify import check_model
 from holdfast.engine.chat import chat_form
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, headed
 from holdfast.files.atomic import atomic_dir, write_json
 from holdfast.files.hub import fetch_snapshot
 from holdfast.files.model_files import model_digests
@@ -56,13 +56,12 @@ def prepare_model(
         where = f"{setting}.{settings.kind}"
         remote = settings.trust_remote_code
         check_origin(checkpoint, where, remote=remote)
-        _check_ends(checkpoint, where)
+        with headed(where):
+            generation_tokens(checkpoint)  # it can be read
         config = configuration(checkpoint, where, remote=remote)
-        try:
+        with headed(where):
             files = LocalFiles(checkpoint)
             model = check(config, files) if check else check_model(config, files, remote=remote)
-        except HoldfastError as error:
-            raise HoldfastError(f"{where}: {error}") from None
         layers = _layers(settings, config, checkpoint, setting)
         if tokenizer != "none":
             chat = tokenizer == "chat"
@@ -131,19 +130,10 @@ def checked_tokenizer(
             " instruction-tuned checkpoint, or add its chat_template.jinja"
         )
     if chat:
-        try:
+        with headed(where):
             chat_form(tokenizer, str(checkpoint))
-        except HoldfastError as error:
-            raise HoldfastError(f"{where}: {error}") from None
     check_tokens(tokenizer, model, where, chat=chat)
     return tokenizer
-
-
-def _check_ends(checkpoint: Path, setting: str) -> None:
-    try:
-        generation_tokens(checkpoint)
-    except HoldfastError as error:
-        raise HoldfastError(f"{setting}: {error}") from None
 
 
 def configuration(checkpoint: Path, where: str, *, remote: bool = False) -> Any:

@@ -92,17 +92,6 @@ class LocalFiles:
             return {tensor for tensor in tensors if file.get_tensor(tensor).any()}
 
 
-def check_shards(folder: Path, setting: str) -> Tensors:
-    """Return a folder's tensors; see :func:`stored_tensors`.
-
-    ``setting`` is the path of the checkpoint in the config, for the messages.
-    """
-    try:
-        return stored_tensors(LocalFiles(folder))
-    except HoldfastError as error:
-        raise HoldfastError(f"{setting}: {error}") from None
-
-
 def stored_tensors(files: Files, *, any_name: bool = False) -> Tensors:
     """Return every tensor of a checkpoint, each header held against its file and the index.
 

@@ -1,19 +1,13 @@
-"""Artifacts that are whole or absent, journals that resume, models from every source."""
+"""Models from every source, and what is refused of them."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import tiny_llama
@@ -22,208 +16,13 @@ from holdfast.checkpoints.base import prepare_model
 from holdfast.checkpoints.load import base_of
 from holdfast.errors import HoldfastError
 from holdfast.files.atomic import (
-    atomic_dir,
-    atomic_file,
     read_json,
-    read_jsonl,
     sha256,
     write_json,
     write_jsonl,
-    write_text,
-)
-from holdfast.files.journal import Journal
-from holdfast.files.manifest import (
-    artifact_hash,
-    is_made,
-    manifest_path,
-    verify,
-    write_manifest,
 )
 from holdfast.pocket.make import maker_of
 from holdfast.settings.models import ModelSettings
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"old": 1})
-
-    def write_half() -> None:
-        with atomic_file(path) as temporary:
-            temporary.write_text("half")
-            raise ValueError("boom")
-
-    with pytest.raises(ValueError, match="boom"):
-        write_half()
-    assert read_json(path) == {"old": 1}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    with atomic_dir(folder) as made:
-        (made / "x").write_text("old")
-
-    def write_half() -> None:
-        with atomic_dir(folder) as made:
-            (made / "x").write_text("new")
-            raise ValueError("boom")
-
-    with pytest.raises(ValueError, match="boom"):
-        write_half()
-    assert (folder / "x").read_text() == "old"
-
-
-def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: Path) -> None:
-    stale = tmp_path / ".weights.123.part"
-    stale.mkdir()
-    (stale / "half").write_text("x")
-    with atomic_dir(tmp_path / "weights") as made:
-        (made / "x").write_text("whole")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["weights"]
-
-
-def test_text_with_lone_surrogates_is_written(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "x\ud800y")
-    assert (tmp_path / "a").read_text() == "x?y"
-    write_jsonl(tmp_path / "b", [{"completion": "x\ud800y"}])
-    assert read_jsonl(tmp_path / "b") == [{"completion": "x\ud800y"}]
-
-
-def test_torn_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"a": ')
-    (tmp_path / "b.jsonl").write_text('{"a": 1}\n{"b"')
-    with pytest.raises(HoldfastError, match=r"a\.json is not valid JSON"):
-        read_json(tmp_path / "a.json")
-    with pytest.raises(HoldfastError, match=r"b\.jsonl, line 2 is not valid JSON"):
-        read_jsonl(tmp_path / "b.jsonl")
-
-
-@given(st.lists(st.tuples(st.text(max_size=5), st.integers()), max_size=6), st.integers(0, 400))
-def test_a_torn_journal_keeps_every_whole_line(
-    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, int]], cut: int
-) -> None:
-    path = tmp_path_factory.mktemp("journal") / "j.jsonl"
-    journal = Journal(path, {"work": 1})
-    for key, value in entries:
-        journal.append(key, value)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:cut])
-    lines = whole[:cut].count(b"\n") - 1
-    expected = dict(entries[: max(lines, 0)])
-    assert Journal(path, {"work": 1}).entries() == expected
-
-
-def test_a_damaged_line_of_a_journal_is_done_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j", {"work": 1})
-    for key in "abc":
-        journal.append(key, "text")
-    whole = (tmp_path / "j").read_bytes()
-    lines = whole.splitlines(keepends=True)
-    place = whole.index(b"text", len(lines[0]) + len(lines[1]))
-    (tmp_path / "j").write_bytes(whole[:place] + b"l" + whole[place + 1 :])
-    found = Journal(tmp_path / "j", {"work": 1})
-    assert found.entries() == {"a": "text", "c": "text"}
-    found.append("b", "text")
-    assert Journal(tmp_path / "j", {"work": 1}).entries() == dict.fromkeys("acb", "text")
-
-
-def test_the_journal_of_other_work_is_started_afresh(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j", {"work": 1})
-    journal.append("a", 1)
-    assert "a" in Journal(tmp_path / "j", {"work": 1})
-    assert Journal(tmp_path / "j", {"work": 2}).entries() == {}
-
-
-def test_a_killed_process_keeps_what_it_journalled(tmp_path: Path) -> None:
-    code = (
-        "import os, signal, sys; from holdfast.files.journal import Journal\n"
-        "journal = Journal(sys.argv[1], {})\n"
-        "journal.append('a', 1)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    path = tmp_path / "j"
-    run = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert run.returncode == -signal.SIGKILL
-    assert Journal(path, {}).entries() == {"a": 1}
-
-
-def test_a_flipped_byte_is_found_by_the_manifest(tmp_path: Path) -> None:
-    artifact = tmp_path / "verdicts.jsonl"
-    artifact.write_bytes(b"abc\n")
-    write_manifest([str(artifact)], [], "judge", {"arm": "fo"}, {"x": 1})
-    assert json.loads(manifest_path(artifact).read_text())["wildcards"] == {"arm": "fo"}
-    assert artifact_hash(artifact) == sha256(artifact)
-    verify(artifact)
-    artifact.write_bytes(b"abd\n")
-    with pytest.raises(HoldfastError, match=r"verdicts\.jsonl does not have the hash"):
-        verify(artifact)
-
-
-@pytest.mark.parametrize("content", ["", '{"outputs": ', "[]", "{}", '{"outputs": 1}'])
-def test_a_torn_manifest_is_named_with_what_to_do(tmp_path: Path, content: str) -> None:
-    (tmp_path / "a.json").write_text("1")
-    write_manifest([str(tmp_path / "a.json")], [], "judge", {}, None)
-    manifest_path(tmp_path / "a.json").write_text(content)
-    with pytest.raises(HoldfastError, match=r"a\.json\.manifest\.json is torn or no manifest"):
-        verify(tmp_path / "a.json")
-
-
-def test_an_edited_manifest_speaks_against_its_artifact_and_a_missing_one_not(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "a.json").write_text("1")
-    write_manifest([str(tmp_path / "a.json")], [], "judge", {}, None)
-    path = manifest_path(tmp_path / "a.json")
-    write_json(path, read_json(path) | {"outputs": {"a.json": "0" * 64}})
-    with pytest.raises(HoldfastError, match=r"a\.json does not have the hash"):
-        verify(tmp_path / "a.json")
-    path.unlink()
-    verify(tmp_path / "a.json")
-
-
-def test_jobs_that_were_grouped_otherwise_before_do_not_speak_against_an_output(
-    tmp_path: Path,
-) -> None:
-    first, second = outputs = [str(tmp_path / name) for name in ("a.jsonl", "z.jsonl")]
-    for content in ("old", "new"):
-        for output in outputs:
-            Path(output).write_text(content)
-        if content == "old":
-            write_manifest([first], [], "judge", {}, None)
-            write_manifest([second], [], "judge", {}, None)
-    write_manifest([second, first], [], "judge", {}, None)
-    for output in outputs:
-        verify(output)
-        assert artifact_hash(output) == sha256(output)
-    Path(first).write_text("newer")
-    with pytest.raises(HoldfastError, match=r"a\.jsonl does not have the hash"):
-        verify(first)
-
-
-def test_a_job_is_made_when_all_its_outputs_are_there_and_whole(tmp_path: Path) -> None:
-    outputs = [str(tmp_path / name) for name in ("weights", "cost.json")]
-    job = (outputs, [], "first_order", {"arm": "fo"}, [{"steps": 3}])
-    (tmp_path / "weights").mkdir()
-    assert not is_made(*job)
-    (tmp_path / "cost.json").write_text("1")
-    assert not is_made(*job)
-    write_manifest(*job)
-    assert is_made(*job)
-    assert not is_made(*job[:-1], [{"steps": 4}])
-    (tmp_path / "weights" / "x").write_text("1")
-    assert not is_made(*job)
-
-
-def test_outputs_of_one_name_in_several_folders_keep_their_own_hashes(tmp_path: Path) -> None:
-    outputs = [tmp_path / name / "completions.jsonl" for name in ("none", "w4a4")]
-    for output in outputs:
-        write_jsonl(output, [output.parent.name])
-    write_manifest([str(output) for output in outputs], [], "evaluate", {}, None)
-    for output in outputs:
-        verify(output)
-    outputs[1].write_bytes(b"1\n")
-    with pytest.raises(HoldfastError, match="w4a4"):
-        verify(outputs[1])
 
 
 @pytest.fixture(scope="module")
@@ -406,13 +205,3 @@ def test_a_folder_that_is_no_arm_is_named(tmp_path: Path) -> None:
 def test_a_model_has_exactly_one_source() -> None:
     with pytest.raises(ValidationError, match="exactly one of"):
         ModelSettings(path="x", hub="a/b", revision=REVISION, layers=1)
-
-
-def test_hashes_of_folders_see_names_and_contents(tmp_path: Path) -> None:
-    for name, content in (("a", "1"), ("b", "2")):
-        (tmp_path / name).write_text(content)
-    before = sha256(tmp_path)
-    (tmp_path / "a").rename(tmp_path / "c")
-    assert sha256(tmp_path) != before
-    with pytest.raises(HoldfastError, match="d is not there"):
-        sha256(tmp_path / "d")
